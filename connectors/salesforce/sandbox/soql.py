@@ -9,19 +9,16 @@ from typing import Any, cast
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
 
+from connectors.salesforce.sandbox.errors import SalesforceError
+
 MAX_STATEMENT = 100_000  # characters (vendor limit)
 MAX_STRING = 4_000  # characters of one string in WHERE (vendor limit)
 MAX_OFFSET = 2_000
 SNIPPET = 120  # a longer row is cut around the fault before it is drawn
 
 
-class SoqlError(Exception):
+class SoqlError(SalesforceError):
     """A refused statement: vendor error code and message, HTTP 400."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +140,7 @@ def parse(text: str) -> Query:
         raise SoqlError("QUERY_TOO_COMPLICATED", f"SOQL statement is {len(text)} characters long, at most {MAX_STATEMENT} are allowed")
     try:
         tree = _parser().parse(text)
-        return cast(Query, _Builder(text).transform(tree))
+        return _Builder(text).transform(tree)
     except UnexpectedInput as error:
         raise _syntax_error(error, text) from None
     except VisitError as error:
@@ -180,7 +177,8 @@ def _syntax_error(error: UnexpectedInput, text: str) -> SoqlError:
         name = "<EOF>" if token.type == "$END" else str(token)
         return SoqlError("MALFORMED_QUERY", f"unexpected token: '{name}'")
     if isinstance(error, UnexpectedCharacters):
-        char = text[error.pos_in_stream : error.pos_in_stream + 1]
+        position = error.pos_in_stream or 0
+        char = text[position : position + 1]
         if char == ":":
             return SoqlError("MALFORMED_QUERY", drawn(text, At(error.line, error.column), "Bind variables only allowed in Apex code"))
         if char == "'":
@@ -340,7 +338,8 @@ class _Builder(Transformer[Token, Query]):
     def string(self, children: list[Token]) -> Literal:
         raw = str(children[0])[1:-1]
         if len(raw) > MAX_STRING:
-            raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", f"a string of a filter has {len(raw)} characters, at most {MAX_STRING} are allowed")
+            message = f"a filter string has {len(raw)} characters, at most {MAX_STRING} are allowed"
+            raise SoqlError("INVALID_QUERY_FILTER_OPERATOR", message)
         return Literal("string", unescape(raw), raw, _at(children[0]))
 
     def number(self, children: list[Token]) -> Literal:

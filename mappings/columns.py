@@ -1,0 +1,150 @@
+"""Columns an expression may use: the `accounts` table and the `account_products` table of a run.
+
+Name -> Column(DuckDB type, feed it comes from, what it says). Null always means *unknown*; a zero is written only where the feed covers the day
+and the account is matched. Instants are UTC; dates are in the company's time zone.
+"""
+
+from dataclasses import dataclass
+
+#: Where a column's facts come from. An indicator is *connected* when its feed brought any row at all.
+FEEDS = ("crm", "usage", "setup", "activity", "contact", "ticket", "survey", "opportunity", "outcome", "human")
+
+
+@dataclass(frozen=True)
+class Column:
+    type: str
+    feed: str
+    says: str
+
+
+def _c(type_: str, feed: str, says: str) -> Column:
+    return Column(type_, feed, says)
+
+
+#: Grain: one row per account of the CRM that is in scope, at one `as_of`.
+ACCOUNTS: dict[str, Column] = {
+    "as_of": _c("TIMESTAMPTZ", "crm", "the run's one instant"),
+    "as_of_on": _c("DATE", "crm", "as_of as a date in the company's time zone"),
+    "account_id": _c("VARCHAR", "crm", "CRM id"),
+    "parent_id": _c("VARCHAR", "crm", "parent account"),
+    "owner_id": _c("VARCHAR", "crm", "owner in the CRM"),
+    "csm_id": _c("VARCHAR", "crm", "customer success manager"),
+    "kind": _c("VARCHAR", "crm", "customer, prospect, partner"),
+    "segment": _c("VARCHAR", "crm", "size segment"),
+    "industry": _c("VARCHAR", "crm", "industry"),
+    "employees": _c("BIGINT", "crm", "employees"),
+    "region": _c("VARCHAR", "crm", "region"),
+    "partner_id": _c("VARCHAR", "crm", "partner who manages the account; null = direct"),
+    "touch_model": _c("VARCHAR", "crm", "tech, hybrid, high"),
+    "churn_notice_on": _c("DATE", "crm", "day a churn notice was received"),
+    # contracts: open = started, not ended, not churned, not draft, at as_of_on; trials are left out
+    "contracts": _c("BIGINT", "crm", "open product lines"),
+    "had_contract": _c("BOOLEAN", "crm", "any product line ever started"),
+    "products_owned": _c("BIGINT", "crm", "distinct products in open lines"),
+    "main_product": _c("VARCHAR", "crm", "product with the highest MRR among open lines"),
+    "seats": _c("BIGINT", "crm", "seats over open lines"),
+    "mrr": _c("DECIMAL(18,4)", "crm", "monthly recurring revenue over open lines"),
+    "currency": _c("VARCHAR", "crm", "currency of mrr; null when mixed"),
+    "first_contract_on": _c("DATE", "crm", "earliest start of any line"),
+    "contract_starts_on": _c("DATE", "crm", "first start of the main product"),
+    "contract_ends_on": _c("DATE", "crm", "earliest end among open lines"),
+    "term_months": _c("BIGINT", "crm", "term of the line that ends first"),
+    "notice_on": _c("DATE", "crm", "notice deadline of the line that ends first; end minus one month where none is kept"),
+    "notice_estimated": _c("BOOLEAN", "crm", "notice_on was derived from the end date"),
+    "days_to_notice": _c("BIGINT", "crm", "notice_on minus as_of_on"),
+    "days_since_start": _c("BIGINT", "crm", "as_of_on minus contract_starts_on"),
+    "auto_renew": _c("BOOLEAN", "crm", "the line that ends first renews by itself"),
+    "churned_on": _c("DATE", "crm", "latest churn date when no line is open"),
+    "stage": _c("VARCHAR", "crm", "onboarding, adoption, renewal; churned; null without contract"),
+    # usage: windows end at usage_as_of, the feed's last complete day
+    "usage_matched": _c("BOOLEAN", "usage", "the account's match key occurs in the usage feed"),
+    "usage_as_of": _c("DATE", "usage", "last complete day of the usage feed"),
+    "active_users_28d": _c("BIGINT", "usage", "distinct users in the last 28 days"),
+    "active_users_prev_28d": _c("BIGINT", "usage", "distinct users in the 28 days before"),
+    "active_users_14d": _c("BIGINT", "usage", "distinct users in the last 14 days"),
+    "events_28d": _c("BIGINT", "usage", "events in the last 28 days"),
+    "events_prev_28d": _c("BIGINT", "usage", "events in the 28 days before"),
+    "seconds_28d": _c("BIGINT", "usage", "seconds of use in the last 28 days"),
+    "active_days_28d": _c("BIGINT", "usage", "days with any event in the last 28 days"),
+    "business_days_28d": _c("BIGINT", "usage", "company business days in the last 28 days"),
+    "events_per_business_day_28d": _c("DOUBLE", "usage", "events_28d / business_days_28d"),
+    "events_per_business_day_prev_28d": _c("DOUBLE", "usage", "the same for the 28 days before"),
+    "events_month": _c("BIGINT", "usage", "events in the last closed calendar month"),
+    "events_prev_month": _c("BIGINT", "usage", "events in the calendar month before it"),
+    "month_label": _c("DATE", "usage", "first day of the last closed calendar month"),
+    "features_14d": _c("BIGINT", "usage", "distinct features in the last 14 days"),
+    "core_events_28d": _c("BIGINT", "usage", "events of the owned products' core features, last 28 days"),
+    "advanced_events_28d": _c("BIGINT", "usage", "events of features declared as advanced, last 28 days"),
+    "last_used_on": _c("DATE", "usage", "last day with an event"),
+    "seat_use": _c("DOUBLE", "usage", "active_users_28d / seats, in percent"),
+    "setup_steps_done": _c("BIGINT", "setup", "set-up steps done, over owned products"),
+    "setup_steps_total": _c("BIGINT", "setup", "set-up steps there are, over owned products"),
+    "setup_as_of": _c("DATE", "setup", "day of the latest set-up snapshot"),
+    # people and touches
+    "last_touch_on": _c("DATE", "activity", "last done activity of any kind"),
+    "touches_90d": _c("BIGINT", "activity", "done activities in 90 days"),
+    "meetings_90d": _c("BIGINT", "activity", "meetings, QBRs, kick-offs in 90 days"),
+    "trainings_done": _c("BIGINT", "activity", "trainings and webinars ever"),
+    "last_qbr_on": _c("DATE", "activity", "last QBR"),
+    "last_decision_maker_on": _c("DATE", "activity", "last done activity with a contact whose role is decision_maker"),
+    "onboarding_steps_open": _c("BIGINT", "activity", "onboarding steps not done and past due"),
+    "contacts": _c("BIGINT", "contact", "active contacts"),
+    "operators": _c("BIGINT", "contact", "active contacts with role operator or admin"),
+    "champions": _c("BIGINT", "contact", "active champions"),
+    "decision_makers": _c("BIGINT", "contact", "active decision-makers"),
+    "champion_left_on": _c("DATE", "contact", "last day a champion left, while no active champion is named"),
+    "tickets_90d": _c("BIGINT", "ticket", "tickets opened in 90 days"),
+    "tickets_open": _c("BIGINT", "ticket", "tickets open now"),
+    "p1_open": _c("BIGINT", "ticket", "priority-1 tickets open now"),
+    "p1_open_days": _c("BIGINT", "ticket", "age of the oldest open P1 in days"),
+    "escalated_open": _c("BIGINT", "ticket", "escalated tickets open now"),
+    "csat_90d": _c("DOUBLE", "ticket", "mean CSAT of tickets closed in 90 days, 0..100"),
+    "csat_answers_90d": _c("BIGINT", "ticket", "tickets with CSAT in 90 days"),
+    "nps_180d": _c("DOUBLE", "survey", "mean NPS answer (0..10) in 180 days"),
+    "nps_answers_180d": _c("BIGINT", "survey", "NPS answers in 180 days"),
+    "nps_last_on": _c("DATE", "survey", "last NPS answer"),
+    "opportunities_open": _c("BIGINT", "opportunity", "open opportunities"),
+    "expansion_open": _c("BIGINT", "opportunity", "open expansion opportunities"),
+    "outcomes": _c("BIGINT", "outcome", "outcome records in 365 days"),
+    "outcome_change": _c("DOUBLE", "outcome", "mean change against baseline in percent over the outcomes in 365 days"),
+    "outcome_last_on": _c("DATE", "outcome", "last outcome record"),
+    # human-owned fields, read only
+    "override_score": _c("BIGINT", "human", "a person's score; null = none or lapsed"),
+    "override_until": _c("DATE", "human", "last day of the override"),
+    "pulse": _c("VARCHAR", "human", "CSM pulse A, B, C"),
+    "onboarding_outcome": _c("VARCHAR", "human", "completed, failed_proceeding, extended"),
+}
+
+#: Grain: one row per account and product of the catalogue, owned or not. A rule sees these and every column of ACCOUNTS, and the score's results.
+ACCOUNT_PRODUCTS: dict[str, Column] = {
+    "product": _c("VARCHAR", "crm", "product code"),
+    "owned": _c("BOOLEAN", "crm", "an open line of this product exists"),
+    "product_plan": _c("VARCHAR", "crm", "plan of the open line with the highest MRR"),
+    "product_plan_rank": _c("BIGINT", "crm", "place of the plan in the catalogue, 1 = lowest; null = unknown"),
+    "product_plan_ranks": _c("BIGINT", "crm", "how many plans the catalogue lists for the product"),
+    "product_seats": _c("BIGINT", "crm", "seats over open lines"),
+    "product_mrr": _c("DECIMAL(18,4)", "crm", "MRR over open lines"),
+    "product_starts_on": _c("DATE", "crm", "first start of the product"),
+    "product_active_users_28d": _c("BIGINT", "usage", "distinct users in the last 28 days"),
+    "product_active_users_prev_28d": _c("BIGINT", "usage", "distinct users in the 28 days before"),
+    "product_events_28d": _c("BIGINT", "usage", "events in the last 28 days"),
+    "product_core_events_28d": _c("BIGINT", "usage", "core feature events in the last 28 days"),
+    "product_advanced_events_28d": _c("BIGINT", "usage", "advanced feature events in the last 28 days"),
+    "product_opportunity_open": _c("BOOLEAN", "opportunity", "an open expansion or new opportunity names this product"),
+    "product_sales_touch_on": _c("DATE", "activity", "last activity by the account's sales owner (not the CSM) in an open talk on this product"),
+    "fit": _c("DOUBLE", "crm", "share of same-segment customers who own this product, in percent"),
+}
+
+#: Results of score and decide that a CSQL rule or an alert may use.
+RESULTS: dict[str, Column] = {
+    "health_score": _c("BIGINT", "crm", "published score"),
+    "health_tier": _c("BIGINT", "crm", "1..5 after hysteresis; null = not scored"),
+    "health_trend": _c("VARCHAR", "crm", "up, flat, down"),
+    "health_delta_28d": _c("BIGINT", "crm", "change against 28 days before"),
+    "coverage": _c("DOUBLE", "crm", "percent of connected weight present"),
+    "deployment": _c("DOUBLE", "crm", "axis, 0..100"),
+    "adoption": _c("DOUBLE", "crm", "axis, 0..100"),
+    "engagement": _c("DOUBLE", "crm", "axis, 0..100"),
+    "outcome": _c("DOUBLE", "crm", "axis, 0..100"),
+    "profile": _c("VARCHAR", "crm", "score profile used"),
+}

@@ -1,0 +1,375 @@
+"""Pydantic models of every mapping file. Unknown keys are refused; `load.py` reports all faults of all files at once.
+
+What a person writes is forgiving (defaults, short forms); what the worker runs is complete and frozen. `sql` and `when` texts are DuckDB scalars
+over the columns in `columns.py`, checked by `expressions.py` before anything runs.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Sql = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Text(Model):
+    """A text on records. `{column}` or `{column:format}` slots take columns of the row; formats: int, dec1, percent, date, month, money."""
+
+    en: str = Field(min_length=1, max_length=255)
+    ja: str = Field(min_length=1, max_length=255)
+
+
+class Axis(StrEnum):
+    DEPLOYMENT = "deployment"
+    ADOPTION = "adoption"
+    ENGAGEMENT = "engagement"
+    OUTCOME = "outcome"
+
+
+# --- indicators/<name>.yml -----------------------------------------------------------------------------------------------------------------------
+class Linear(Model):
+    """0 points at `bad`, 100 at `good`, straight between, held outside."""
+
+    kind: Literal["linear"]
+    bad: float
+    good: float
+
+
+class Step(Model):
+    at_least: float
+    points: float = Field(ge=0, le=100)
+
+
+class Steps(Model):
+    """Points of the highest step whose `at_least` is reached; 0 below the first."""
+
+    kind: Literal["steps"]
+    steps: list[Step] = Field(min_length=1)
+
+
+class Boolean(Model):
+    """100 where true, 0 where false."""
+
+    kind: Literal["boolean"]
+
+
+class Reasons(Model):
+    low: Text
+    high: Text
+
+
+class Indicator(Model):
+    name: Name
+    title: Text
+    axis: Axis
+    feed: Literal["crm", "usage", "setup", "activity", "contact", "ticket", "survey", "opportunity", "outcome", "human"]
+    hypothesis: str = Field(min_length=10)
+    unit: Literal["percent", "count", "days", "score", "yes_no"]
+    window_days: int | None = Field(default=None, ge=1, le=730)
+    direction: Literal["more_is_better", "less_is_better"]
+    null_means: str = Field(min_length=3)
+    ttl_days: int | None = Field(default=None, ge=1)  # with observed_on: older than this and the measure drops out
+    observed_on: Sql | None = None  # DATE of the newest fact behind the value
+    expression: Sql
+    mapping: Annotated[Linear | Steps | Boolean, Field(discriminator="kind")]
+    reasons: Reasons
+    missing: Text  # said when the measure is absent
+    action: Text  # next step when this is the main reason
+    cause: Name  # picklist value of the main reason, for reports
+
+
+# --- scores/<name>.yml ---------------------------------------------------------------------------------------------------------------------------
+class AxisWeights(Model):
+    weight: float = Field(ge=0, le=100)
+    indicators: dict[Name, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)  # relative weights inside the axis
+
+
+class Profile(Model):
+    name: Name
+    title: Text
+    when: Sql | None = None  # null only for the last one
+    axes: dict[Axis, AxisWeights]
+
+
+class Cap(Model):
+    name: Name
+    when: Sql
+    cap: int = Field(ge=0, le=100)
+    text: Text
+
+
+class Tiers(Model):
+    edges: tuple[int, int, int, int] = (80, 60, 40, 20)  # lower bounds of tiers 5, 4, 3, 2, inclusive
+    margin: int = Field(default=3, ge=0)
+    closings: int = Field(default=2, ge=1, le=2)  # consecutive closing scores past the margin
+
+
+class Trend(Model):
+    window_days: int = 28
+    arrow: int = 5
+
+
+class History(Model):
+    backfill_days: int = Field(default=28, ge=0, le=400)  # a first run scores past dates from the lake
+    backfill_step_days: int = Field(default=7, ge=1)
+
+
+class Brake(Model):
+    """A run beyond either stops as `needs approval` before anything is written. A first score is not a move."""
+
+    tier_moves_percent: float = Field(default=20, gt=0, le=100)
+    csql_opened: int = Field(default=200, ge=1)
+    min_accounts: int = Field(default=20, ge=1)  # below this many scored accounts the share says nothing
+
+
+class Score(Model):
+    name: Name
+    profiles: list[Profile] = Field(min_length=1)
+    caps: list[Cap] = Field(default_factory=list)
+    coverage_min: float = Field(default=60, ge=0, le=100)
+    axes_min: int = Field(default=2, ge=1, le=4)
+    indicator_share_max: float = Field(default=25, gt=0, le=100)
+    axis_share_max: float = Field(default=60, gt=0, le=100)
+    tiers: Tiers = Tiers()
+    trend: Trend = Trend()
+    history: History = History()
+    brake: Brake = Brake()
+
+
+# --- csql/<name>.yml and csql_policy.yml ---------------------------------------------------------------------------------------------------------
+class CsqlRule(Model):
+    name: Name
+    version: int = Field(ge=1)
+    title: Text
+    motion: Literal["seat", "tier", "cross_sell", "add_on", "referral"]
+    over: Literal["owned", "not_owned"]  # which account x product rows are looked at
+    hypothesis: str = Field(min_length=10)
+    when: Sql
+    persist_days: int = Field(default=14, ge=0)
+    trusted: bool = False  # true: opens as Submitted without a CSM's click
+    gates: list[Name] = Field(default_factory=list)  # beyond the policy's
+    amount: Sql | None = None  # expected extra MRR
+    seats_suggested: Sql | None = None
+    approach: Sql  # 0..100
+    need: Text
+    why_now: Text
+
+
+class Gate(Model):
+    """A condition that must hold (true), or the candidate is suppressed with this reason."""
+
+    name: Name
+    when: Sql
+    text: Text
+    always: bool = True
+
+
+class CsqlPolicy(Model):
+    gates: list[Gate]
+    cooldown_days: dict[Literal["returned", "lost", "declined_twice", "nurture", "expired"], int]
+    expire_days: int = 30
+    accept_business_days: int = 2
+    contact_business_days: int = 5
+    open_states: list[str] = ["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"]
+
+
+# --- alerts/<name>.yml ---------------------------------------------------------------------------------------------------------------------------
+class Alert(Model):
+    name: Name
+    when: Sql
+    channel: Literal["log", "slack"]
+    cooldown_days: int = Field(default=7, ge=0)
+    text: Text
+
+
+# --- products.yml --------------------------------------------------------------------------------------------------------------------------------
+class Product(Model):
+    code: str = Field(min_length=1)
+    title: Text
+    rhythm: Literal["daily", "monthly_close", "yearly"] = "daily"
+    embedded: bool = False
+    onboarding_days: int = Field(default=90, ge=1)
+    plans: list[str] = Field(default_factory=list)  # lowest first
+    core_features: list[str] = Field(default_factory=list)
+    advanced_features: list[str] = Field(default_factory=list)
+    sell: bool = True  # offered as white space
+
+
+class Products(Model):
+    products: list[Product] = Field(min_length=1)
+
+
+# --- scope.yml, calendar.yml ---------------------------------------------------------------------------------------------------------------------
+class Scope(Model):
+    include: Sql | None = None  # over ACCOUNTS columns; null = accounts with an open contract
+    pilot: list[str] = Field(default_factory=list)  # account ids; empty = all
+    shadow: bool = False  # compute and record everything, write nothing
+
+
+class Calendar(Model):
+    timezone: str = "Asia/Tokyo"
+    country: str = "JP"
+    closures: list[str] = Field(default_factory=lambda: ["12-29", "12-30", "12-31", "01-02", "01-03"])  # MM-DD or YYYY-MM-DD
+    renewal_days: int = 90  # renewal starts min(this, a third of the term) before the notice deadline
+
+
+# --- crm/<connection>.yml ------------------------------------------------------------------------------------------------------------------------
+class FieldColumn(Model):
+    """A vendor field path, with the vendor's values translated; `default` for values not listed (null = keep the value as it is)."""
+
+    field: str
+    values: dict[str, str | bool | int] | None = None
+    default: str | bool | int | None = None
+
+
+class ConstColumn(Model):
+    const: str | bool | int
+
+
+class SqlColumn(Model):
+    """A DuckDB scalar over the raw (VARCHAR) fields named in `fields`, each addressed as "quoted.path"."""
+
+    sql: Sql
+    fields: list[str] = Field(min_length=1)
+
+
+ColumnSpec = str | FieldColumn | ConstColumn | SqlColumn
+
+
+class Source(Model):
+    """One vendor object read as (part of) one entity."""
+
+    object: str
+    columns: dict[str, ColumnSpec]
+    filter: str | None = None  # vendor syntax, joined by AND to the window
+
+
+class CrmMapping(Model):
+    connection: Name
+    vendor: Literal["salesforce", "hubspot"]
+    authoritative: list[str] = Field(default_factory=list)  # entities; empty = all
+    entities: dict[str, list[Source]]
+    csql_object: str = "CSH_CSQL__c"
+
+
+# --- usage/<name>.yml ----------------------------------------------------------------------------------------------------------------------------
+class UsageColumns(Model):
+    """Names of the export's columns. Events: day (and optionally user, feature, events, seconds). Snapshots: metric, value, occurred_at."""
+
+    tenant_key: str
+    product: str | None = None
+    user_key: str | None = None
+    feature: str | None = None
+    day: str | None = None
+    events: str | None = None  # absent: each row is one event
+    seconds: str | None = None
+    row_id: str | None = None  # unique id: a repeated one is set aside
+    metric: str | None = None
+    value: str | None = None
+    occurred_at: str | None = None
+
+
+class UsageSource(Model):
+    name: Name
+    kind: Literal["events", "snapshot"]
+    glob: str  # relative to SCORESYNC_USAGE, or absolute
+    format: Literal["csv", "parquet", "jsonl"]
+    columns: UsageColumns
+    product: str | None = None  # constant, where the export has no product column
+    delimiter: str = ","
+    encoding: Literal["utf-8", "utf-16", "shift_jis", "cp932", "euc_jp", "latin-1"] = "utf-8"
+    date_formats: list[str] = ["%Y-%m-%d"]  # tried in order; DuckDB strptime
+    timezone: str = "UTC"  # of time stamps; a plain date is taken as it is
+    replaces: Literal["file", "day", "tenant_day", "snapshot"] = "file"
+    matches: Literal["account", "contract"] = "account"  # whose match_key the tenant_key is
+    late_days: int = Field(default=45, ge=0)  # rows older than this against the file's last day are still taken, but counted as late
+    settle_s: int = Field(default=0, ge=0)
+    max_lag_days: int = Field(default=3, ge=0)  # later than this the feed is late: scores are held
+
+
+# --- writeback.yml -------------------------------------------------------------------------------------------------------------------------------
+class FieldType(StrEnum):
+    NUMBER = "number"
+    PERCENT = "percent"
+    CURRENCY = "currency"
+    TEXT = "text"
+    LONG_TEXT = "long_text"
+    PICKLIST = "picklist"
+    CHECKBOX = "checkbox"
+    DATE = "date"
+    DATETIME = "datetime"
+    LOOKUP = "lookup"
+
+
+class PicklistValue(Model):
+    value: str
+    en: str
+    ja: str
+
+
+class Label(Model):
+    en: str = Field(min_length=1, max_length=40)
+    ja: str = Field(min_length=1, max_length=40)
+
+
+class Meaning(Model):
+    en: str = Field(min_length=10)
+    ja: str = Field(min_length=5)
+
+
+class WriteField(Model):
+    """One field that scoresync knows on a CRM object. `key` is filled by the loader from the YAML key."""
+
+    key: Name
+    object: Literal["account", "csql"]
+    set: Literal["core", "standard", "all"]
+    owner: Literal["worker", "human", "crm"]  # crm = a formula the CRM computes
+    names: dict[str, str]  # vendor -> API name
+    type: FieldType
+    label: Label
+    meaning: Meaning
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+    values: list[PicklistValue] = Field(default_factory=list)
+    formula: str | None = None  # owner crm, Salesforce syntax
+    reference_to: str | None = None  # lookup: vendor object
+    value: str | None = None  # column of `decisions` / `csql_desired`; default the key
+    update: Literal["always", "ride_along", "if_empty"] = "always"
+    noise: Decimal | None = None  # numbers: differences up to this are not news
+    max_age_days: int | None = None  # ride_along: refresh at the latest after this
+    on_edit: Literal["hold", "overwrite"] = "hold"  # when a person changed it
+    external_key: bool = False
+    section: int | None = None  # place in the account section (3.4), 1..
+
+
+class Writeback(Model):
+    language: Literal["ja", "en"] = "ja"
+    sets: list[Literal["core", "standard", "all"]] = ["core"]
+    fields: list[WriteField]
+
+    def of(self, object_name: str) -> list[WriteField]:
+        return [f for f in self.fields if f.object == object_name]
+
+
+# --- everything ----------------------------------------------------------------------------------------------------------------------------------
+class Mappings(Model):
+    """All mapping files of one folder, checked. A run pins a snapshot of it."""
+
+    crm: dict[str, CrmMapping]
+    usage: dict[str, UsageSource]
+    indicators: dict[str, Indicator]
+    score: Score
+    csql: dict[str, CsqlRule]
+    policy: CsqlPolicy
+    alerts: dict[str, Alert]
+    products: Products
+    scope: Scope
+    calendar: Calendar
+    writeback: Writeback
