@@ -147,4 +147,84 @@ RESULTS: dict[str, Column] = {
     "engagement": _c("DOUBLE", "crm", "axis, 0..100"),
     "outcome": _c("DOUBLE", "crm", "axis, 0..100"),
     "profile": _c("VARCHAR", "crm", "score profile used"),
+    "capped_by": _c("VARCHAR", "crm", "name of the cap that applies; null = none"),
 }
+
+#: What a text of an indicator may name beyond ACCOUNTS columns.
+INDICATOR_SLOTS: dict[str, Column] = {
+    "value": _c("DOUBLE", "crm", "the indicator's value"),
+    "points": _c("DOUBLE", "crm", "the indicator's points, 0..100"),
+    "main_product_title": _c("VARCHAR", "crm", "title of the main product in the text's language, from products.yml"),
+}
+
+#: What a text of a CSQL rule or gate may name beyond ACCOUNTS, ACCOUNT_PRODUCTS and RESULTS.
+CSQL_SLOTS: dict[str, Column] = {
+    "product_title": _c("VARCHAR", "crm", "title of the row's product in the text's language, from products.yml"),
+    "main_product_title": _c("VARCHAR", "crm", "title of the account's main product, likewise"),
+    "amount": _c("DECIMAL(18,4)", "crm", "the rule's expected extra MRR"),
+    "seats_suggested": _c("BIGINT", "crm", "the rule's suggested seats"),
+    "since_on": _c("DATE", "crm", "day since which the signal holds"),
+}
+
+#: Columns of `decisions` that a field of writeback.yml (object account) may take; `*` = one per language (`main_reason_en`, `main_reason_ja`).
+DECISIONS: dict[str, Column] = {
+    "score": _c("BIGINT", "crm", "published score; null = not scored"),
+    "score_uncapped": _c("DOUBLE", "crm", "score before exceptions"),
+    "tier": _c("BIGINT", "crm", "1..5; null = not scored"),
+    "tier_label": _c("VARCHAR", "crm", "picklist value of the tier: 1..5 or not_scored"),
+    "trend": _c("VARCHAR", "crm", "up, flat, down"),
+    "delta_28d": _c("BIGINT", "crm", "change against 28 days before"),
+    "deployment": _c("DOUBLE", "crm", "axis, 0..100"),
+    "adoption": _c("DOUBLE", "crm", "axis, 0..100"),
+    "engagement": _c("DOUBLE", "crm", "axis, 0..100"),
+    "outcome": _c("DOUBLE", "crm", "axis, 0..100"),
+    "coverage": _c("DOUBLE", "crm", "percent of connected weight present"),
+    "profile": _c("VARCHAR", "crm", "score profile used"),
+    "config_version": _c("VARCHAR", "crm", "12 hex digits"),
+    "main_reason*": _c("VARCHAR", "crm", "the measure that lowers the score most, in words"),
+    "cause": _c("VARCHAR", "crm", "picklist value of the main reason: an indicator's cause or a cap's name"),
+    "strength*": _c("VARCHAR", "crm", "the measure that lifts the score most, in words"),
+    "next_action*": _c("VARCHAR", "crm", "the main reason's action"),
+    "exception*": _c("VARCHAR", "crm", "text of the cap that applies"),
+    "data_status*": _c("VARCHAR", "crm", "coverage and what is missing or late, in words"),
+    "notice_on": _c("DATE", "crm", "notice deadline"),
+    "seat_use": _c("DOUBLE", "crm", "percent of seats in use"),
+    "usage_as_of": _c("DATE", "crm", "last complete day of the usage feed"),
+    "scored_at": _c("TIMESTAMPTZ", "crm", "the run's as_of"),
+    "csql_flag": _c("BOOLEAN", "crm", "a CSQL is Submitted or later, and open"),
+    "csql_open_count": _c("BIGINT", "crm", "open CSQL records, candidates included"),
+    "csql_status*": _c("VARCHAR", "crm", "state and product of the furthest open CSQL, in words"),
+    "csql_suppressed*": _c("VARCHAR", "crm", "why a signal made no CSQL"),
+    "approach_score": _c("BIGINT", "crm", "highest approach score among open CSQLs and candidates"),
+    "white_space*": _c("VARCHAR", "crm", "products not owned, best fit first"),
+    "resynced_at": _c("TIMESTAMPTZ", "crm", "the request answered last (resync runs only)"),
+}
+
+#: Columns of `csql_desired` that a field of writeback.yml (object csql) may take.
+CSQL_DESIRED: dict[str, Column] = {
+    "account_id": _c("VARCHAR", "crm", "CRM id of the account"),
+    "external_key": _c("VARCHAR", "crm", "account|product or motion|sequence"),
+    "title*": _c("VARCHAR", "crm", "rule's title and product, for lists"),
+    "product": _c("VARCHAR", "crm", "product code"),
+    "motion": _c("VARCHAR", "crm", "seat, tier, cross_sell, add_on, referral"),
+    "state": _c("VARCHAR", "crm", "Candidate, Submitted (trusted rules) or Expired: the moves the worker owns"),
+    "rule": _c("VARCHAR", "crm", "rule name and version, `seat_expansion v1`"),
+    "need*": _c("VARCHAR", "crm", "the rule's need text"),
+    "why_now*": _c("VARCHAR", "crm", "the rule's why-now text"),
+    "amount": _c("DECIMAL(18,4)", "crm", "expected extra MRR"),
+    "currency": _c("VARCHAR", "crm", "currency of the amount"),
+    "seats_suggested": _c("BIGINT", "crm", "suggested seats"),
+    "approach_score": _c("BIGINT", "crm", "0..100, half-even"),
+    "health_score": _c("BIGINT", "crm", "published score when the record was opened"),
+    "health_tier": _c("BIGINT", "crm", "tier when the record was opened"),
+    "coverage": _c("DOUBLE", "crm", "coverage when the record was opened"),
+    "during_onboarding": _c("BOOLEAN", "crm", "the account's stage was onboarding when it was opened"),
+    "owner_id": _c("VARCHAR", "crm", "the account's owner in the CRM, proposed as sales owner"),
+    "opened_on": _c("DATE", "crm", "day the record was opened"),
+    "since_on": _c("DATE", "crm", "day since which the signal holds"),
+    "accept_by": _c("DATE", "crm", "opened_on plus the policy's business days"),
+    "expires_on": _c("DATE", "crm", "opened_on plus the policy's expire_days"),
+    "config_version": _c("VARCHAR", "crm", "12 hex digits"),
+}
+
+LANGUAGES = ("en", "ja")
