@@ -1,0 +1,164 @@
+"""Contracts, orders with their lines, and opportunities of the demo org."""
+
+from __future__ import annotations
+
+import random
+from datetime import date, timedelta
+
+from connectors.salesforce.sandbox import seed_words as words
+from connectors.salesforce.sandbox.seed_accounts import PRICES, SALES, product_key
+from connectors.salesforce.sandbox.seed_calendar import add_months
+from connectors.salesforce.sandbox.seed_model import Company, Customer, Ref, Term, UsageLine, weighted
+
+OPEN_STAGES = [("Prospecting", 10), ("Qualification", 20), ("Needs Analysis", 40), ("Proposal/Price Quote", 60), ("Negotiation/Review", 80)]
+#: (product, seats, monthly price per seat) of one order or opportunity
+Item = tuple[UsageLine, int, int]
+
+
+def add_contracts(company: Company, customer: Customer) -> None:
+    """The contract chain of a customer: one contract per term, one order each, one order line per product."""
+    rng = company.random("contracts", customer.key)
+    for place, term in enumerate(customer.terms):
+        key = f"{customer.key}-{place + 1}"
+        items = _items(rng, customer, term, later=len(customer.terms) - 1 - place)
+        _add_contract(company, customer, term, key, rng)
+        addition = _added_seats(company, customer, term, items, rng)
+        if addition is not None:
+            line, seats, price, on = addition
+            items[0] = (line, line.seats - seats, price)  # both orders together make the seats in force
+            _add_order(company, customer, term, f"{key}-b", on, [(line, seats, price)], "Expansion")
+            _add_won(company, customer, f"{key}-b", on, [(line, seats, price)], "Expansion", term.months)
+        kind = "Renewal" if place or term.starts > customer.since else "New Business"
+        _add_order(company, customer, term, key, term.starts, items, "Renewal" if kind == "Renewal" else "New")
+        _add_won(company, customer, key, term.starts, items, kind, term.months)
+    _add_open(company, customer, rng)
+
+
+def _items(rng: random.Random, customer: Customer, term: Term, later: int) -> list[Item]:
+    """The products in force in a term. Growing customers held 70 % of the seats of the following term."""
+    found = []
+    for line in customer.products:
+        if line.started <= term.starts:
+            share = 0.7**later if customer.archetype == "growth" else 0.95**later
+            discount = 0.9 if line.seats >= 50 else 1.0
+            found.append((line, max(2, round(line.seats * share)), round(PRICES[line.product][line.plan] * discount)))
+    return found
+
+
+def _add_contract(company: Company, customer: Customer, term: Term, key: str, rng: random.Random) -> None:
+    over = term.ends < company.today
+    churned = customer.churned_on == term.ends
+    notice = add_months(term.ends + timedelta(days=1), -(3 if customer.segment == "Enterprise" else 1)) - timedelta(days=1)
+    row = {
+        "AccountId": Ref("Account", customer.key), "StartDate": term.starts.isoformat(), "ContractTerm": term.months,
+        "Status": "Expired" if over else "Activated", "OwnerId": customer.sales,
+        # a fifth of the records lacks the date, as in most firms; monthly contracts have none
+        "Notice_On__c": notice.isoformat() if term.months > 1 and rng.random() < 0.82 else None,
+        "Auto_Renew__c": not churned and rng.random() < 0.85,
+        "Churned_On__c": term.ends.isoformat() if churned else None,
+        "Churn_Reason__c": rng.choice(words.CHURN_REASONS) if churned else None,
+        "Reseller__c": customer.partner,
+    }  # fmt: skip
+    told = min(term.ends - timedelta(days=rng.randint(30, 60)), company.today - timedelta(days=3)) if churned else None
+    company.add("Contract", key, term.starts - timedelta(days=rng.randint(3, 15)), row, modified=told)
+
+
+def _added_seats(
+    company: Company, customer: Customer, term: Term, items: list[Item], rng: random.Random
+) -> tuple[UsageLine, int, int, date] | None:
+    """A growing customer may have bought a quarter more seats in the middle of the current term."""
+    on = term.starts + timedelta(days=rng.randint(60, 160))
+    draw = rng.random()
+    if customer.archetype != "growth" or term is not customer.current or on >= company.today or on > term.ends or draw > 0.35:
+        return None
+    line, seats, price = items[0]
+    return (line, max(1, seats // 5), price, on) if seats > 4 else None
+
+
+def _add_order(company: Company, customer: Customer, term: Term, key: str, on: date, items: list[Item], kind: str) -> None:
+    row = {
+        "ContractId": Ref("Contract", key.removesuffix("-b")), "AccountId": Ref("Account", customer.key), "EffectiveDate": on.isoformat(),
+        "EndDate": term.ends.isoformat(), "Status": "Activated", "Type": kind, "OwnerId": customer.sales,
+    }  # fmt: skip
+    order = company.add("Order", key, on - timedelta(days=2), row)
+    for line, seats, price in items:
+        item = {
+            "OrderId": order, "Product2Id": product_key(line.product), "Quantity": seats, "UnitPrice": price, "ServiceDate": on.isoformat(),
+            "EndDate": term.ends.isoformat(), "Plan__c": line.plan,
+        }  # fmt: skip
+        company.add("OrderItem", f"{key}-{line.product}", on - timedelta(days=2), item)
+
+
+def _add_opportunity(
+    company: Company, key: str, account: Ref, owner: Ref, items: list[Item], months: int, created: date, row: dict[str, object],
+    modified: date | None = None,
+) -> None:  # fmt: skip
+    """One opportunity with a line per product. Amount = seats x monthly price x months of the term, JPY."""
+    amount = sum(seats * price * months for _, seats, price in items)
+    opportunity = company.add("Opportunity", key, created, {"AccountId": account, "OwnerId": owner, "Amount": amount, **row}, modified=modified)
+    for line, seats, price in items:
+        item = {"OpportunityId": opportunity, "Product2Id": product_key(line.product), "Quantity": seats, "UnitPrice": price * months}
+        company.add("OpportunityLineItem", f"{key}-{line.product}", created, item)
+
+
+def _add_won(company: Company, customer: Customer, key: str, on: date, items: list[Item], kind: str, months: int) -> None:
+    label = {"New Business": "新規", "Renewal": "更新", "Expansion": "追加"}[kind]
+    closed = on - timedelta(days=5 + len(items))
+    row = {
+        "Name": f"{customer.name} {label} {on:%Y/%m}", "StageName": "Closed Won", "Probability": 100, "CloseDate": closed.isoformat(), "Type": kind,
+        "ContractId": Ref("Contract", key.removesuffix("-b")),
+    }  # fmt: skip
+    created = closed - timedelta(days=60)
+    _add_opportunity(company, f"opp-{key}", Ref("Account", customer.key), customer.sales, items, months, created, row, modified=closed)
+
+
+def _add_open(company: Company, customer: Customer, rng: random.Random) -> None:
+    """The renewal at hand (contract ends within 120 days) and, for a few, an expansion that sales already works on."""
+    today, term = company.today, customer.current
+    account = Ref("Account", customer.key)
+    if customer.archetype != "churned" and term.months > 1 and 0 <= (term.ends - today).days <= 120 and customer.churned_on is None:
+        items = _items(rng, customer, term, later=0)
+        row = _open_row(rng, f"{customer.name} 更新 {term.ends:%Y/%m}", "Renewal", term.ends)
+        created = max(term.ends - timedelta(days=120), customer.since)
+        _add_opportunity(company, f"opp-{customer.key}-renewal", account, customer.sales, items, term.months, created, row)
+    expanding = {"growth": 0.2, "saturated": 0.12, "cross_sell": 0.1}.get(customer.archetype, 0.02)
+    if rng.random() < expanding:
+        line = customer.products[0]
+        created = today - timedelta(days=rng.randint(5, 45))
+        row = _open_row(rng, f"{customer.name} 追加のご提案", "Expansion", today + timedelta(days=rng.randint(15, 80)))
+        items = [(line, max(1, line.seats // 4), PRICES[line.product][line.plan])]
+        _add_opportunity(company, f"opp-{customer.key}-expansion", account, customer.sales, items, 12, created, row)
+    elif rng.random() < 0.06:
+        closed = today - timedelta(days=rng.randint(30, 300))
+        row = _lost_row(f"{customer.name} 追加のご提案", "Expansion", closed)
+        line = customer.products[0]
+        items = [(line, max(1, line.seats // 3), PRICES[line.product][line.plan])]
+        created = closed - timedelta(days=50)
+        _add_opportunity(company, f"opp-{customer.key}-lost", account, customer.sales, items, 12, created, row, modified=closed)
+
+
+def add_prospect_opportunity(company: Company, key: str, name: str) -> None:
+    """What sales is talking about with a prospect: two in three open, the others lost."""
+    rng = company.random("opportunity", key)
+    product = rng.choice(list(PRICES))
+    seats = rng.randint(5, 120)
+    line = UsageLine("", product, "standard", seats, company.today, None, "prospect", 0.0, True)
+    owner = Ref("User", f"sales-{rng.randint(1, SALES)}")
+    if rng.random() < 0.67:
+        created, modified = company.today - timedelta(days=rng.randint(3, 90)), None
+        row = _open_row(rng, f"{name} 新規", "New Business", company.today + timedelta(days=rng.randint(10, 120)))
+    else:
+        modified = company.today - timedelta(days=rng.randint(20, 250))
+        created = modified - timedelta(days=60)
+        row = _lost_row(f"{name} 新規", "New Business", modified)
+    items = [(line, seats, PRICES[product]["standard"])]
+    _add_opportunity(company, f"opp-{key}", Ref("Account", key), owner, items, 12, created, row, modified=modified)
+
+
+def _open_row(rng: random.Random, name: str, kind: str, close_on: date) -> dict[str, object]:
+    stage, probability = weighted(rng, [(pair, 1.0) for pair in OPEN_STAGES])
+    return {"Name": name, "StageName": stage, "Probability": probability, "CloseDate": close_on.isoformat(), "Type": kind}
+
+
+def _lost_row(name: str, kind: str, closed: date) -> dict[str, object]:
+    return {"Name": name, "StageName": "Closed Lost", "Probability": 0, "CloseDate": closed.isoformat(), "Type": kind}
