@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Sql = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -239,7 +239,21 @@ class SqlColumn(Model):
     fields: list[str] = Field(min_length=1)
 
 
-ColumnSpec = str | FieldColumn | ConstColumn | SqlColumn
+def _column_form(value: object) -> str:
+    """Which of the four forms a column is written in, so that a fault is told once and not for each form."""
+    keys = value if isinstance(value, dict) else value.__dict__ if isinstance(value, BaseModel) else None
+    if keys is None:
+        return "path"
+    return "const" if "const" in keys else "sql" if "sql" in keys else "field"
+
+
+ColumnSpec = Annotated[
+    Annotated[str, Field(min_length=1), Tag("path")]
+    | Annotated[FieldColumn, Tag("field")]
+    | Annotated[ConstColumn, Tag("const")]
+    | Annotated[SqlColumn, Tag("sql")],
+    Discriminator(_column_form),
+]
 
 
 class Source(Model):
@@ -279,7 +293,7 @@ class UsageSource(Model):
     name: Name
     kind: Literal["events", "snapshot"]
     glob: str  # relative to SCORESYNC_USAGE, or absolute
-    format: Literal["csv", "parquet", "jsonl"]
+    format: Literal["auto", "csv", "parquet", "jsonl"]  # auto: by suffix (.csv .csv.gz .parquet .jsonl .jsonl.gz), file by file
     columns: UsageColumns
     product: str | None = None  # constant, where the export has no product column
     delimiter: str = ","
