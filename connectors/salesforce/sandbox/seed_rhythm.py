@@ -30,17 +30,17 @@ class Feature:
 #: the first feature of a product is its core feature: every active person uses it
 FEATURES = [
     Feature("expense", "report_submit", 0, 1.0), Feature("expense", "approval", 1, 0.85), Feature("expense", "card_import", 0, 0.12),
-    Feature("expense", "journal_export", 2, 0.8, close=True), Feature("expense", "approval_advanced", 1, 0.5, "pro"), Feature("expense", "api", 2, 0.6, "pro"),
-    Feature("invoice", "invoice_receive", 0, 1.0), Feature("invoice", "approval", 1, 0.8), Feature("invoice", "journal_export", 2, 0.8, close=True),
-    Feature("invoice", "approval_advanced", 1, 0.5, "pro"), Feature("invoice", "api", 2, 0.6, "pro"),
-    Feature("attendance", "clock", 0, 1.0), Feature("attendance", "leave_request", 0, 0.04), Feature("attendance", "month_submit", 0, 0.6, close=True),
-    Feature("attendance", "month_close", 1, 0.9, close=True), Feature("attendance", "approval_advanced", 1, 0.4, "pro"), Feature("attendance", "api", 2, 0.6, "pro"),
+    Feature("expense", "journal_export", 2, 0.8, close=True), Feature("expense", "approval_advanced", 1, 0.5, "pro"),
+    Feature("expense", "api", 2, 0.6, "pro"), Feature("invoice", "invoice_receive", 0, 1.0), Feature("invoice", "approval", 1, 0.8),
+    Feature("invoice", "journal_export", 2, 0.8, close=True), Feature("invoice", "approval_advanced", 1, 0.5, "pro"),
+    Feature("invoice", "api", 2, 0.6, "pro"), Feature("attendance", "clock", 0, 1.0), Feature("attendance", "leave_request", 0, 0.04),
+    Feature("attendance", "month_submit", 0, 0.6, close=True), Feature("attendance", "month_close", 1, 0.9, close=True),
+    Feature("attendance", "approval_advanced", 1, 0.4, "pro"), Feature("attendance", "api", 2, 0.6, "pro"),
     Feature("esign", "sign_send", 0, 1.0), Feature("esign", "sign_check", 0, 0.3), Feature("esign", "template_edit", 2, 0.2),
     Feature("esign", "approval_advanced", 1, 0.4, "pro"), Feature("esign", "api", 2, 0.5, "pro"),
 ]  # fmt: skip
 #: chance that a person is active on an ordinary business day; attendance is clocked every day, the others come up a few times a month
 DAILY = {"expense": 0.2, "invoice": 0.3, "attendance": 0.94, "esign": 0.17}
-#: most rows a day of attendance are bounded by the seats, so its peak shows in the closing features
 
 
 def day_factor(calendar: Calendar, product: str, day: date) -> float:

@@ -5,21 +5,28 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from connectors.salesforce.sandbox import seed_words as words
-from connectors.salesforce.sandbox.seed_calendar import at
 from connectors.salesforce.sandbox.seed_accounts import product_key
+from connectors.salesforce.sandbox.seed_calendar import at
 from connectors.salesforce.sandbox.seed_model import SETUP_DAYS, Company, Customer, Ref
 
 HISTORY_DAYS = 400  # as long as the usage files
 #: touches a year by touch model: (calls, mails, to-dos, meetings, quarterly reviews)
 TOUCHES = {"tech": (1.0, 3.0, 0.5, 0.4, 0.0), "hybrid": (4.0, 5.0, 2.0, 4.0, 1.0), "high": (7.0, 8.0, 4.0, 10.0, 3.5)}
 #: how much more or less is said with customers of an archetype
-CONTACT_FACTOR = {"growth": 1.2, "cross_sell": 1.3, "saturated": 1.2, "decline": 0.6, "sudden_stop": 0.7, "never_started": 0.6, "churned": 0.6, "escalation": 1.5}
+CONTACT_FACTOR = {
+    "growth": 1.2, "cross_sell": 1.3, "saturated": 1.2, "decline": 0.6, "sudden_stop": 0.7, "never_started": 0.6, "churned": 0.6, "escalation": 1.5,
+}  # fmt: skip
 CASES_A_YEAR = {"SMB": 2.0, "Mid": 4.0, "Enterprise": 8.0}
 CASE_FACTOR = {"decline": 1.6, "escalation": 2.2, "never_started": 0.3, "churned": 1.4, "cross_sell": 0.8}
 #: middle of the NPS answers (0-10)
-NPS_MIDDLE = {"growth": 9.0, "cross_sell": 9.2, "saturated": 8.6, "plan_limit": 8.0, "decline": 5.2, "sudden_stop": 5.0, "churned": 3.5, "escalation": 4.2}
+NPS_MIDDLE = {
+    "growth": 9.0, "cross_sell": 9.2, "saturated": 8.6, "plan_limit": 8.0, "decline": 5.2, "sudden_stop": 5.0, "churned": 3.5, "escalation": 4.2,
+}  # fmt: skip
 #: improvement of the customer's own figure, from-to, as a share of its baseline
-IMPROVEMENT = {"growth": (0.3, 0.55), "cross_sell": (0.35, 0.6), "saturated": (0.3, 0.55), "plan_limit": (0.25, 0.5), "decline": (0.0, 0.12), "churned": (0.0, 0.1)}
+IMPROVEMENT = {
+    "growth": (0.3, 0.55), "cross_sell": (0.35, 0.6), "saturated": (0.3, 0.55), "plan_limit": (0.25, 0.5),
+    "decline": (0.0, 0.12), "churned": (0.0, 0.1),
+}  # fmt: skip
 #: share of customers whose outcome somebody has measured
 OUTCOME_KNOWN = {"cross_sell": 0.9, "growth": 0.6, "saturated": 0.6, "decline": 0.3, "onboarding": 0.0, "never_started": 0.0}
 
@@ -107,7 +114,8 @@ class Touches:
     def add_regular(self) -> None:
         factor = CONTACT_FACTOR.get(self.customer.archetype, 1.0)
         calls, mails, todos, meetings, reviews = (rate * factor for rate in TOUCHES[self.customer.touch])
-        for rate, subtype, subjects in ((calls, "Call", words.CALL_SUBJECTS), (mails, "Email", words.MAIL_SUBJECTS), (todos, "Task", words.TODO_SUBJECTS)):
+        written = ((calls, "Call", words.CALL_SUBJECTS), (mails, "Email", words.MAIL_SUBJECTS), (todos, "Task", words.TODO_SUBJECTS))
+        for rate, subtype, subjects in written:
             for _ in range(self.count(rate)):
                 self._task(None, self.rng.choice(subjects), self.day(), subtype, done=True)
         for _ in range(self.count(meetings)):

@@ -1,13 +1,13 @@
 """Usage export files of the demo: what the vendor's product would hand out, with a few bad rows as real exports have.
 
-One row per tenant, product, person, feature and day: `tenant_id,product,user_id,feature,date,events,seconds`. The rows come out of one DuckDB query
-per month; chance is `hash()` of (line, person, day, feature, seed), so a file is the same wherever and however often it is made with one DuckDB version.
+One row per tenant, product, person, feature and day: `tenant_id,product,user_id,feature,date,events,seconds`. The rows come out of one DuckDB
+query per month; chance is `hash()` of (line, person, day, feature, seed), so a file is the same however often one DuckDB version makes it.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,12 +16,12 @@ import duckdb
 import pyarrow as pa
 
 from connectors.salesforce.sandbox import seed_words as words
-from connectors.salesforce.sandbox.seed_calendar import add_months, days, month_start
+from connectors.salesforce.sandbox.seed_calendar import add_months, days
 from connectors.salesforce.sandbox.seed_model import Company
 from connectors.salesforce.sandbox.seed_rhythm import DAILY, FEATURES, day_factor, is_close, usage_start, week_levels, week_of
 
 HEADER = "tenant_id,product,user_id,feature,date,events,seconds"
-MEMORY_LIMIT = "300MB"  # a month of 5,000 accounts is about a million rows; more spills to disk
+MEMORY_LIMIT = "120MB"  # 5,000 accounts make a million rows a month; what does not fit goes to disk
 
 # per month: people x days first (one hash), then their features (one more); ORDER BY makes the bytes stable under several threads
 MONTH_SQL = """
@@ -36,7 +36,8 @@ with present as (
       and hash(l.line, u.person, d.number, $seed) % 1000000
           < 1000000 * d.chance * v.push * (case u.person when 0 then 1.8 else 0.8 + hash(l.line, u.person, $seed) % 40 / 100.0 end)
 )
-select p.tenant as tenant_id, p.product, 'u-' || lower(lpad(hex(hash(p.tenant, p.person, $seed) % 4294967296), 8, '0')) as user_id, f.feature, p.day as date,
+select p.tenant as tenant_id, p.product, 'u-' || lower(lpad(hex(hash(p.tenant, p.person, $seed) % 4294967296), 8, '0')) as user_id,
+       f.feature, p.day as date,
        (1 + hash(p.draw, f.number, 1) % case when f.plan = 'pro' then 9 else 3 end)::integer as events,
        ((1 + hash(p.draw, f.number, 1) % case when f.plan = 'pro' then 9 else 3 end) * (20 + hash(p.draw, f.number, 2) % 120))::integer as seconds
 from present p
@@ -91,24 +92,27 @@ def _load_tables(con: duckdb.DuckDBPyConnection, company: Company) -> None:
     weeks = week_of(today, first) + 1
     lines, levels = [], []
     for number, line in enumerate(company.lines):
-        stopped = min(line.stopped or today, today)
         pro = line.plan == "pro" or line.shape == "plan_limit"
-        lines.append({"line": number, "tenant": line.tenant, "product": line.product, "pro": pro, "started": line.started, "stopped": stopped})
+        lines.append((number, line.tenant, line.product, pro, line.started, min(line.stopped or today, today)))
         rng = company.random("usage", line.tenant, line.product)
-        levels += [{"line": number, "week": week, "people": people, "push": push} for week, people, push in week_levels(line, today, weeks, rng)]
-    day_rows = [
-        {"product": product, "day": day, "number": day.toordinal(), "week": week_of(today, day), "close": is_close(company.calendar, day),
-         "chance": chance * day_factor(company.calendar, product, day)}
+        levels += [(number, *level) for level in week_levels(line, today, weeks, rng)]
+    factors = [
+        (product, day, day.toordinal(), week_of(today, day), is_close(company.calendar, day), chance * day_factor(company.calendar, product, day))
         for product, chance in DAILY.items() for day in days(first, today)
     ]  # fmt: skip
-    features = [
-        {"number": n, "product": f.product, "feature": f.name, "role": f.role, "chance": f.chance, "plan": f.plan, "close": f.close}
-        for n, f in enumerate(FEATURES)
-    ]
-    for name, rows in (("lines", lines), ("levels", levels), ("days", day_rows), ("features", features)):
-        con.register("incoming", pa.Table.from_pylist(rows))
-        con.execute(f"create temp table {name} as select * from incoming")
-        con.unregister("incoming")
+    features = [(n, f.product, f.name, f.role, f.chance, f.plan, f.close) for n, f in enumerate(FEATURES)]
+    _load_table(con, "lines", "line tenant product pro started stopped", lines)
+    _load_table(con, "levels", "line week people push", levels)
+    _load_table(con, "days", "product day number week close chance", factors)
+    _load_table(con, "features", "number product feature role chance plan close", features)
+
+
+def _load_table(con: duckdb.DuckDBPyConnection, name: str, columns: str, rows: Sequence[tuple[object, ...]]) -> None:
+    # column by column: a dict per row would weigh more than the usage itself
+    arrays = [pa.array([row[place] for row in rows]) for place in range(len(columns.split()))]
+    con.register("incoming", pa.table(arrays, names=columns.split()))
+    con.execute(f"create temp table {name} as select * from incoming")
+    con.unregister("incoming")
 
 
 def _write_month(con: duckdb.DuckDBPyConnection, company: Company, root: Path, place: int, first: date, written: UsageFiles) -> None:
@@ -137,7 +141,7 @@ def _quoted(path: Path) -> str:
 
 def _copy_csv(con: duckdb.DuckDBPyConnection, path: Path, where: str, bad: list[tuple[str, bool]], written: UsageFiles) -> None:
     """One CSV file; `bad` lines (text, is it only its tenant that is unknown) are strewn among the right ones."""
-    query = f"select * from month_rows where {where} order by date, tenant_id, product, user_id, feature"
+    query = f"select * from month_rows where {where}"  # in the table's order, which is the sorted one
     options = "format csv, header true" + (", compression gzip" if path.suffix == ".gz" else "")
     if bad:
         columns = HEADER.split(",")
@@ -145,11 +149,12 @@ def _copy_csv(con: duckdb.DuckDBPyConnection, path: Path, where: str, bad: list[
         text = ", ".join(f"{name}::varchar as {name}" for name in columns)
         # `place` spreads the bad lines evenly over the file
         query = f"""
-            with numbered as (select *, row_number() over (order by date, tenant_id, product, user_id, feature) as place from month_rows where {where}),
+            with numbered as (select *, row_number() over () as place from month_rows where {where}),
                  wrong as (select *, row_number() over () * (select count(*) from numbered) // {len(bad) + 1} + 0.5 as place from bad_lines)
             select {", ".join(columns)} from (
-                select {text}, place::double as place from numbered union all select {text}, place::double from wrong) order by place, user_id, date, events
-        """  # noqa: S608 - the only parts are our own column names and dates
+                select {text}, place::double as place from numbered union all select {text}, place::double from wrong)
+            order by place, user_id, date, events
+        """
         written.unknown_tenant_rows += sum(unknown for _, unknown in bad)
         written.bad_rows += sum(not unknown for _, unknown in bad)
     con.execute(f"copy ({query}) to '{_quoted(path)}' ({options})")
