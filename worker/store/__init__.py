@@ -1,0 +1,1 @@
+"""Where facts are kept: the lake (Parquet), the ledger (SQL) and the DuckDB engine over both."""

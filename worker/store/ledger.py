@@ -1,0 +1,127 @@
+"""The ledger: one SQL database (SQLite or PostgreSQL) that holds the truth about runs, items, files, cursors and writes.
+
+`Ledger.transaction()` is the only way to write; everything that must be atomic goes through one such block. Reads that need no lock use
+`Ledger.read()`. On SQLite every writing transaction starts with BEGIN IMMEDIATE: a deferred one that reads and then writes fails under contention.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Executable, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Engine, make_url
+
+#: SQLite waits this long for another process's transaction, seconds. Ours last milliseconds; a sweep of a large ledger may take a second.
+BUSY_TIMEOUT_S = 60
+#: Bound values per statement. SQLite's most is 32,766 (SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL's 65,535.
+VALUES_PER_STATEMENT = 30_000
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """A connection pool over the ledger's database. Cheap to make; open it after a fork, never before."""
+
+    def __init__(self, url: str, clock: Callable[[], datetime] | None = None) -> None:
+        self.url = url
+        self.engine = _open(url)
+        self._clock = clock
+
+    @property
+    def dialect(self) -> str:
+        return self.engine.dialect.name
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One writing transaction: committed at the end of the block, rolled back by an exception."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection for single SELECTs, without a lock and without a snapshot over several of them."""
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    def now(self, connection: Connection | None = None) -> datetime:
+        """The clock of leases and waits: the database server's on PostgreSQL, so that hosts need not agree; this host's on SQLite."""
+        if self._clock is not None:
+            return self._clock()
+        if connection is None or self.dialect == "sqlite":
+            return utc_now()
+        moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return moment.astimezone(UTC)
+
+    def rows(self, statement: Any) -> list[Any]:
+        """All rows of one SELECT."""
+        with self.read() as connection:
+            return list(connection.execute(statement))
+
+    def upgrade(self) -> None:
+        """Create the tables or bring them to this version. Safe to call from several processes at once."""
+        from worker.store.migrate import upgrade
+
+        upgrade(self)
+
+    def upserts(self, table: Table, rows: Sequence[Mapping[str, Any]], *, keep: Sequence[str] = (), on: Sequence[str] = ()) -> list[Executable]:
+        """Statements that insert rows, or update those whose key is there; columns in `keep` stay as they were. All rows have the same columns.
+
+        `on`: the unique columns; default the primary key. Keys must be distinct within `rows` (PostgreSQL refuses to update one row twice).
+        """
+        key = list(on) or [column.name for column in table.primary_key]
+        statements: list[Executable] = []
+        for part in _parts(rows):
+            insert = self._insert(table).values([dict(row) for row in part])
+            changed = {name: insert.excluded[name] for name in part[0] if name not in key and name not in keep}
+            if changed:
+                statements.append(insert.on_conflict_do_update(index_elements=key, set_=changed))
+            else:
+                statements.append(insert.on_conflict_do_nothing(index_elements=key))
+        return statements
+
+    def inserts(self, table: Table, rows: Sequence[Mapping[str, Any]], *, on: Sequence[str] = ()) -> list[Any]:
+        """Statements that insert rows and leave those whose key is there untouched."""
+        key = list(on) or [column.name for column in table.primary_key]
+        return [self._insert(table).values([dict(row) for row in part]).on_conflict_do_nothing(index_elements=key) for part in _parts(rows)]
+
+    def _insert(self, table: Table) -> Any:
+        return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    if not rows:
+        return
+    size = max(1, VALUES_PER_STATEMENT // max(1, len(rows[0])))
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+def _open(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        # pre_ping: a pooled connection may have died with a restart of the server
+        return create_engine(parsed, pool_pre_ping=True, pool_size=2, max_overflow=4)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def configure(raw: Any, _record: Any) -> None:
+        raw.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            raw.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

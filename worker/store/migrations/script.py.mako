@@ -1,0 +1,19 @@
+"""${message}. ${"Before the code that needs it."}"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from worker.store import tables
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}
+
+
+def downgrade() -> None:
+    ${downgrades if downgrades else "pass"}

@@ -1,0 +1,79 @@
+"""Columns of the lake's own tables, DuckDB types; `crm_<entity>` tables come from `connectors.entities` and the mappings.
+
+Grain and meaning are in docs/architecture.md. They type a table that has no part yet and fill columns that older parts lack with null.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from connectors.entities import Entity, columns
+
+_USAGE = {"file_id": "VARCHAR", "tenant_key": "VARCHAR", "product": "VARCHAR"}
+_REJECTS = {name: "VARCHAR" for name in ("run_id", "source", "where_", "column_", "value", "reason", "remedy")}
+
+SCHEMAS: dict[str, dict[str, str]] = {
+    "usage_tenant_day": {**_USAGE, "feature": "VARCHAR", "day": "DATE", "events": "BIGINT", "seconds": "BIGINT"},
+    "usage_user_days": {**_USAGE, "user_hash": "UBIGINT", "block": "INTEGER", "days": "UBIGINT"},
+    "usage_file_days": {"file_id": "VARCHAR", "day": "DATE", "rows": "BIGINT"},
+    "usage_snapshot": {**_USAGE, "metric": "VARCHAR", "value": "DOUBLE", "occurred_at": "DATE"},
+    "usage_ids": {"file_id": "VARCHAR", "id_hash": "UBIGINT"},
+    "usage_rejects": _REJECTS,
+    "crm_rejects": _REJECTS,
+    "score_history": {
+        "account_id": "VARCHAR",
+        "on_": "DATE",
+        "score": "BIGINT",
+        "score_uncapped": "DOUBLE",
+        "tier": "BIGINT",
+        "deployment": "DOUBLE",
+        "adoption": "DOUBLE",
+        "engagement": "DOUBLE",
+        "outcome": "DOUBLE",
+        "coverage": "DOUBLE",
+        "profile": "VARCHAR",
+        "config_version": "VARCHAR",
+        "capped_by": "VARCHAR",
+        "state": "VARCHAR",
+        "run_id": "VARCHAR",
+        "as_of": "TIMESTAMPTZ",
+    },
+    "signal_history": {
+        "account_id": "VARCHAR",
+        "product": "VARCHAR",
+        "rule": "VARCHAR",
+        "on_": "DATE",
+        "signal": "BOOLEAN",
+        "since_on": "DATE",
+        "run_id": "VARCHAR",
+        "as_of": "TIMESTAMPTZ",
+    },
+    "population_stats": {
+        "segment": "VARCHAR",
+        "profile": "VARCHAR",
+        "indicator": "VARCHAR",
+        "median_points": "DOUBLE",
+        "n": "BIGINT",
+        "on_": "DATE",
+        "as_of": "TIMESTAMPTZ",
+    },
+    "writes": {
+        "object": "VARCHAR",
+        "record_id": "VARCHAR",
+        "external_key": "VARCHAR",
+        "field": "VARCHAR",
+        "value": "VARCHAR",
+        "previous": "VARCHAR",
+        "state": "VARCHAR",
+        "run_id": "VARCHAR",
+        "item_id": "BIGINT",
+        "as_of": "TIMESTAMPTZ",
+        "written_at": "TIMESTAMPTZ",
+    },
+}
+
+
+def schema(table: str, own: Sequence[str] = ()) -> Mapping[str, str]:
+    """Column -> DuckDB type. `own`: keys of writeback fields, for `crm_account` and `crm_csql`."""
+    if table in SCHEMAS:
+        return SCHEMAS[table]
+    entity = Entity(table.removeprefix("crm_"))
+    return {**columns(entity), "connection": "VARCHAR", "source": "INTEGER", **{f"own_{key}": "VARCHAR" for key in own}}
