@@ -19,6 +19,11 @@ def is_dead(holder: str) -> bool:
     return _started(int(pid)) != rest
 
 
+def is_running(pid: int) -> bool:
+    """A process of this number runs here; True where this cannot be known."""
+    return not Path("/proc/self/stat").exists() or _started(pid) is not None
+
+
 def _here() -> str:
     """Containers may share a host name but not a pid namespace."""
     try:

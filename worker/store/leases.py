@@ -62,7 +62,8 @@ def holding(ledger: Ledger, name: str, ttl_s: float) -> Iterator[Lease | None]:
 
 
 def is_free(ledger: Ledger, name: str) -> bool:
+    """Nobody holds it, or its holder is gone."""
     with ledger.read() as connection:
         now = ledger.now(connection)
-        taken = and_(lease.c.name == name, lease.c.holder.is_not(None), lease.c.until >= now)
-        return connection.execute(select(lease.c.name).where(taken)).first() is None
+        row = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
+    return row is None or row.holder is None or row.until < now or holder.is_dead(row.holder)

@@ -55,6 +55,16 @@ def register(connection: Connection, ledger: Ledger, files: Sequence[LakeFile], 
         connection.execute(update(lake_file).where(still).values(retired_seq=number, retired_run=run_id))
 
 
+def swap(connection: Connection, ledger: Ledger, part: LakeFile, ids: Sequence[int]) -> bool:
+    """Put one part in the place of current ones that hold the same rows; False (and no change) if one of them was retired meanwhile."""
+    next_sequence(connection, ledger)  # from here on nobody else changes the file set
+    current = select(func.count()).where(lake_file.c.id.in_(list(ids)), lake_file.c.retired_seq.is_(None))
+    if connection.execute(current).scalar_one() != len(ids):
+        return False
+    register(connection, ledger, [part], ids, None)
+    return True
+
+
 def entries(ledger: Ledger, table: str, seen_by: Run | None = None) -> list[Entry]:
     """Files of a table, oldest first: those that the run sees, or the current ones."""
     c = lake_file.c

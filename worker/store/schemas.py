@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from connectors.entities import Entity, columns
 
 _USAGE = {"file_id": "VARCHAR", "tenant_key": "VARCHAR", "product": "VARCHAR"}
-_REJECTS = {name: "VARCHAR" for name in ("run_id", "source", "where_", "column_", "value", "reason", "remedy")}
+_REJECTS = dict.fromkeys(("run_id", "source", "where_", "column_", "value", "reason", "remedy"), "VARCHAR")
 
 SCHEMAS: dict[str, dict[str, str]] = {
     "usage_tenant_day": {**_USAGE, "feature": "VARCHAR", "day": "DATE", "events": "BIGINT", "seconds": "BIGINT"},
