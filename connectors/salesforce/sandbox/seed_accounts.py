@@ -41,7 +41,7 @@ PLANS = {
     "Enterprise": [("standard", 0.4), ("pro", 0.6)],
 }
 #: share of seats in use in normal weeks
-LEVELS = {"growth": (0.78, 0.88), "cross_sell": (0.76, 0.86), "saturated": (0.97, 1.0), "plan_limit": (0.74, 0.86), "escalation": (0.66, 0.8)}
+LEVELS = {"growth": (0.78, 0.88), "cross_sell": (0.76, 0.86), "saturated": (0.985, 1.0), "plan_limit": (0.74, 0.86), "escalation": (0.66, 0.8)}
 YOUNG = ("onboarding", "never_started")
 
 
@@ -201,7 +201,9 @@ def _usage_lines(rng: random.Random, customer: Customer) -> list[UsageLine]:
     single = customer.archetype == "cross_sell" or (customer.archetype in YOUNG and rng.random() < 0.8)
     size = 1 if single else weighted(rng, PRODUCT_COUNT)
     left, found = list(PRODUCT_WEIGHTS), []
-    for place in range(size):
+    if customer.archetype == "plan_limit":
+        left.remove(("attendance", 0.13))  # clocking in drowns every other feature; a limit shows in the other products
+    for place in range(min(size, len(left))):
         product = weighted(rng, left)
         left = [pair for pair in left if pair[0] != product]
         main = place == 0
@@ -210,7 +212,7 @@ def _usage_lines(rng: random.Random, customer: Customer) -> list[UsageLine]:
         shape = customer.archetype if main or customer.archetype not in ("saturated", "plan_limit") else "steady"
         plan = "lite" if shape == "plan_limit" else weighted(rng, PLANS[customer.segment])
         level = rng.uniform(*LEVELS.get(shape, (0.58, 0.78)))
-        seats = rng.randint(*SEATS[product][customer.segment])
+        seats = max(rng.randint(*SEATS[product][customer.segment]), 10 if shape == "saturated" else 0)
         found.append(UsageLine(customer.tenant, product, plan, seats, started, None, shape, round(level, 3), main))
     return found
 

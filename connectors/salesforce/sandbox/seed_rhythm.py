@@ -30,14 +30,14 @@ class Feature:
 #: the first feature of a product is its core feature: every active person uses it
 FEATURES = [
     Feature("expense", "report_submit", 0, 1.0), Feature("expense", "approval", 1, 0.85), Feature("expense", "card_import", 0, 0.12),
-    Feature("expense", "journal_export", 2, 0.8, close=True), Feature("expense", "approval_advanced", 1, 0.5, "pro"),
+    Feature("expense", "journal_export", 2, 0.8, close=True), Feature("expense", "approval_advanced", 1, 0.7, "pro"),
     Feature("expense", "api", 2, 0.6, "pro"), Feature("invoice", "invoice_receive", 0, 1.0), Feature("invoice", "approval", 1, 0.8),
-    Feature("invoice", "journal_export", 2, 0.8, close=True), Feature("invoice", "approval_advanced", 1, 0.5, "pro"),
+    Feature("invoice", "journal_export", 2, 0.8, close=True), Feature("invoice", "approval_advanced", 1, 0.7, "pro"),
     Feature("invoice", "api", 2, 0.6, "pro"), Feature("attendance", "clock", 0, 1.0), Feature("attendance", "leave_request", 0, 0.04),
     Feature("attendance", "month_submit", 0, 0.6, close=True), Feature("attendance", "month_close", 1, 0.9, close=True),
     Feature("attendance", "approval_advanced", 1, 0.4, "pro"), Feature("attendance", "api", 2, 0.6, "pro"),
     Feature("esign", "sign_send", 0, 1.0), Feature("esign", "sign_check", 0, 0.3), Feature("esign", "template_edit", 2, 0.2),
-    Feature("esign", "approval_advanced", 1, 0.4, "pro"), Feature("esign", "api", 2, 0.5, "pro"),
+    Feature("esign", "approval_advanced", 1, 0.7, "pro"), Feature("esign", "api", 2, 0.5, "pro"),
 ]  # fmt: skip
 #: chance that a person is active on an ordinary business day; attendance is clocked every day, the others come up a few times a month
 DAILY = {"expense": 0.2, "invoice": 0.3, "attendance": 0.94, "esign": 0.17}
@@ -103,7 +103,8 @@ def _shape(line: UsageLine, today: date, week: int, age: int, turn: int, ramp: i
     if line.shape == "growth":
         return level * starting * max(0.4, 1 - week / 80), 1.0
     if line.shape == "saturated":
-        return (level, 1.3) if week <= ramp else (starting * max(0.55, level - (week - ramp) * 0.03), 1.0)
+        # often enough that hardly anybody is missed in 28 days: 0.45 x 0.8 a day, 19 business days, makes 1 in 4,000
+        return (level, max(1.2, 0.45 / DAILY[line.product])) if week <= ramp else (starting * max(0.55, level - (week - ramp) * 0.03), 1.0)
     if line.shape == "decline":
         left = max(0.0, (turn - week) / turn)
         return level * starting * (1 - 0.72 * left), 1.0 - 0.35 * left

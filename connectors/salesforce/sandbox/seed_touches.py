@@ -16,6 +16,7 @@ TOUCHES = {"tech": (1.0, 3.0, 0.5, 0.4, 0.0), "hybrid": (4.0, 5.0, 2.0, 4.0, 1.0
 CONTACT_FACTOR = {
     "growth": 1.2, "cross_sell": 1.3, "saturated": 1.2, "decline": 0.6, "sudden_stop": 0.7, "never_started": 0.6, "churned": 0.6, "escalation": 1.5,
 }  # fmt: skip
+CLOSE_TO_US = ("cross_sell", "saturated", "plan_limit")  # every role is known, and the decision-maker was met lately
 CASES_A_YEAR = {"SMB": 2.0, "Mid": 4.0, "Enterprise": 8.0}
 CASE_FACTOR = {"decline": 1.6, "escalation": 2.2, "never_started": 0.3, "churned": 1.4, "cross_sell": 0.8}
 #: middle of the NPS answers (0-10)
@@ -69,7 +70,7 @@ class Touches:
             roles += ["operator"] * self.rng.randint(1, 2)
         for place, role in enumerate(roles):
             skipped = self.rng.random() < {"champion": 0.15, "decision_maker": 0.12}.get(role, 0.0)
-            if not skipped or (role == "champion" and self.customer.archetype in ("champion_left", "cross_sell", "saturated")):
+            if not skipped or self.customer.archetype in ("champion_left", *CLOSE_TO_US):
                 self._add_contact(place, role)
 
     def _add_contact(self, place: int, role: str) -> None:
@@ -126,7 +127,7 @@ class Touches:
             self._event("webinar", self.rng.choice(words.WEBINAR_SUBJECTS), self.day(), who="operator")
         if self.rng.random() < 0.2:
             self._event("training", self.rng.choice(words.TRAINING_SUBJECTS), self.day(), who="admin")
-        if self.customer.archetype in ("cross_sell", "saturated", "plan_limit"):
+        if self.customer.archetype in CLOSE_TO_US:
             recent = max(self.first, self.last - timedelta(days=60))
             self._event("qbr", words.QBR_SUBJECTS[0], self.day(recent), who="decision_maker")
             self._task(None, words.CALL_SUBJECTS[0], self.day(recent), "Call", done=True)
@@ -136,10 +137,13 @@ class Touches:
 
     def _task(self, kind: str | None, subject: str, on: date, subtype: str, *, done: bool) -> None:
         who = self.contacts.get("admin") if subtype != "Task" else None
-        created = min(on, self.company.today) - timedelta(days=self.rng.randint(0, 5))
+        lead = self.rng.randint(0, 5)
+        created = min(on, self.company.today) - timedelta(days=lead)
+        finished = self.company.calendar.on_or_before(min(on, self.last)) if done else None
         if kind == "onboarding_step":
             created = self.customer.since
-        finished = self.company.calendar.on_or_before(min(on, self.last)) if done else None
+            if done:  # some days ahead of the due day
+                finished = self.company.calendar.on_or_before(min(on - timedelta(days=lead), self.last))
         row = {
             "WhatId": self.account, "AccountId": self.account, "WhoId": who, "Subject": subject, "ActivityDate": on.isoformat(),
             "Status": "Completed" if done else "Not Started", "Priority": "Normal", "TaskSubtype": subtype, "OwnerId": self.customer.csm,
@@ -186,11 +190,11 @@ class Touches:
 
     def add_answers(self) -> None:
         asked = self.customer.archetype not in ("never_started",) and (self.last - self.first).days > 30
-        for place in range(self.rng.choice((0, 0, 1, 1, 2)) if asked else 0):
+        for place in range(self.rng.choice((0, 0, 1, 2, 3)) if asked else 0):
             kind = "csat" if self.rng.random() < 0.25 else "nps"
             nps = min(10, max(0, round(self.rng.gauss(NPS_MIDDLE.get(self.customer.archetype, 7.5), 1.3))))
             mood = "good" if nps >= 9 else "mid" if nps >= 7 else "bad"
-            on = self.day(max(self.first, self.last - timedelta(days=170)) if place == 0 else None)
+            on = self.day(max(self.first, self.last - timedelta(days=170)) if place < 2 else None)
             row = {
                 "Account__c": self.account, "Contact__c": self.contacts.get("champion") or self.contacts.get("admin"), "Kind__c": kind,
                 "Score__c": nps if kind == "nps" else max(1, round(nps / 2)), "Answered_At__c": at(on, self.rng.randint(9, 18)),

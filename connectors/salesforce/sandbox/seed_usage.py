@@ -1,6 +1,7 @@
 """Usage export files of the demo: what the vendor's product would hand out, with a few bad rows as real exports have.
 
-One row per tenant, product, person, feature and day: `tenant_id,product,user_id,feature,date,events,seconds`. The rows come out of one DuckDB
+One row per tenant, product, person, feature and day: `tenant_id,product,user_id,feature,date,events,seconds`. A person has an ID of its own in
+each product, because IDs are what is sold. The rows come out of one DuckDB
 query per month; chance is `hash()` of (line, person, day, feature, seed), so a file is the same however often one DuckDB version makes it.
 """
 
@@ -27,7 +28,7 @@ MEMORY_LIMIT = "120MB"  # 5,000 accounts make a million rows a month; what does 
 MONTH_SQL = """
 create or replace temp table month_rows as
 with present as (
-    select l.tenant, l.product, l.pro, d.day, d.close, u.person, hash(l.line, u.person, d.number, $seed) as draw
+    select l.line, l.tenant, l.product, l.pro, d.day, d.close, u.person, hash(l.line, u.person, d.number, $seed) as draw
     from days d
     join levels v on v.week = d.week
     join lines l on l.line = v.line and l.product = d.product and d.day >= l.started and d.day < l.stopped,
@@ -36,7 +37,7 @@ with present as (
       and hash(l.line, u.person, d.number, $seed) % 1000000
           < 1000000 * d.chance * v.push * (case u.person when 0 then 1.8 else 0.8 + hash(l.line, u.person, $seed) % 40 / 100.0 end)
 )
-select p.tenant as tenant_id, p.product, 'u-' || lower(lpad(hex(hash(p.tenant, p.person, $seed) % 4294967296), 8, '0')) as user_id,
+select p.tenant as tenant_id, p.product, 'u-' || lower(lpad(hex(hash(p.line, p.person, $seed) % 4294967296), 8, '0')) as user_id,
        f.feature, p.day as date,
        (1 + hash(p.draw, f.number, 1) % case when f.plan = 'pro' then 9 else 3 end)::integer as events,
        ((1 + hash(p.draw, f.number, 1) % case when f.plan = 'pro' then 9 else 3 end) * (20 + hash(p.draw, f.number, 2) % 120))::integer as seconds
@@ -145,7 +146,7 @@ def _copy_csv(con: duckdb.DuckDBPyConnection, path: Path, where: str, bad: list[
     options = "format csv, header true" + (", compression gzip" if path.suffix == ".gz" else "")
     if bad:
         columns = HEADER.split(",")
-        con.register("bad_lines", pa.table([[line.split(",")[n] for line, _ in bad] for n in range(len(columns))], names=columns))
+        con.register("bad_lines", pa.table([[line.split(",")[n] or None for line, _ in bad] for n in range(len(columns))], names=columns))
         text = ", ".join(f"{name}::varchar as {name}" for name in columns)
         # `place` spreads the bad lines evenly over the file
         query = f"""
