@@ -79,9 +79,7 @@ def _chunk(rows: Iterator[list[str]], size: int, width: int, before: int) -> lis
     return chunk
 
 
-def _batch(
-    state: State, jobs: Jobs, job: Job, claim: str, user: User, columns: Sequence[Column], batch: int, chunk: list[list[str]]
-) -> None:
+def _batch(state: State, jobs: Jobs, job: Job, claim: str, user: User, columns: Sequence[Column], batch: int, chunk: list[list[str]]) -> None:
     started = time.monotonic()
     with state.transaction():
         results = _write(state, job, user, columns, chunk)
@@ -100,9 +98,7 @@ def _write(state: State, job: Job, user: User, columns: Sequence[Column], chunk:
     refused = _resolve_lookups(state, columns, chunk, records)
     good = [index for index in range(len(chunk)) if index not in refused]
     external = job.spec.get("externalIdFieldName") if job.operation == "upsert" else None
-    written = state.write_records(
-        job.object, job.operation, [records[index] for index in good], external_id_field=external, user=user, source="csv"
-    )
+    written = state.write_records(job.object, job.operation, [records[index] for index in good], external_id_field=external, user=user, source="csv")
     done = dict(zip(good, written, strict=True))
     return [done[index] if index in done else RowResult(None, False, errors=[refused[index]]) for index in range(len(chunk))]
 
@@ -212,5 +208,3 @@ def _pieces(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while piece := file.read(_COPY):
             yield piece
-
-

@@ -98,7 +98,7 @@ def _compile(scope: Scope, query: Query, condition: str = "") -> Plan:
     clauses = [condition] if condition else []
     clauses += _live(scope)
     if query.scope == "mine" and scope.object.get("OwnerId") is not None:
-        clauses.append(f'{scope.alias}."OwnerId" = \'{scope.compilation.catalogue.user_id}\'')
+        clauses.append(f"{scope.alias}.\"OwnerId\" = '{scope.compilation.catalogue.user_id}'")
     params: list[Any] = []
     if query.where is not None:
         sql, params = Where(scope, lambda sub: _semi_join(scope, sub)).compile(query.where)
