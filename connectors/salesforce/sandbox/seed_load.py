@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.salesforce.sandbox.seed_generate import generate
+from connectors.salesforce.sandbox.seed_http import HttpOrg
 from connectors.salesforce.sandbox.seed_model import Company, Ref, Row
 from connectors.salesforce.sandbox.seed_schema import Metadata, Org, install_customer_schema
 from connectors.salesforce.sandbox.seed_usage import UsageFiles, write_usage
@@ -46,9 +47,16 @@ class StateOrg:
         return bool(self.state.read(f'SELECT 1 FROM "{item.name}" WHERE "Name" = ? AND "IsDeleted" = 0', (name,)))
 
 
-def load_company(target: State | Org, company: Company) -> dict[str, dict[str, str]]:
+def open_org(target: State | Org | str) -> Org:
+    """A sandbox by its state, or by the address at which it runs."""
+    if isinstance(target, State):
+        return StateOrg(target)
+    return HttpOrg(target) if isinstance(target, str) else target
+
+
+def load_company(target: State | Org | str, company: Company) -> dict[str, dict[str, str]]:
     """Write every record and return the ids: object → our key → record id. The customer's fields must exist already."""
-    org = StateOrg(target) if isinstance(target, State) else target
+    org = open_org(target)
     ids: dict[str, dict[str, str]] = {}
     rest = [name for name in company.records if name not in LOAD_ORDER]
     for name in [name for name in LOAD_ORDER if name in company.records] + rest:
@@ -88,9 +96,9 @@ def _resolve(row: Row, ids: dict[str, dict[str, str]]) -> dict[str, Any]:
     return {**found, "LastModifiedDate": row["SystemModstamp"]}
 
 
-def seed_sandbox(target: State | Org, folder: Path | str, accounts: int, seed: int, today: date) -> tuple[Company, UsageFiles]:
-    """Make the firm, its schema in the org, its records, and its usage files under `folder`/usage."""
-    org = StateOrg(target) if isinstance(target, State) else target
+def seed_sandbox(target: State | Org | str, folder: Path | str, accounts: int, seed: int, today: date) -> tuple[Company, UsageFiles]:
+    """Make the firm: its schema and records in the org (a `State`, or the address of a running sandbox), its usage files under `folder`/usage."""
+    org = open_org(target)
     company = generate(accounts, seed, today)
     install_customer_schema(org)
     load_company(org, company)
