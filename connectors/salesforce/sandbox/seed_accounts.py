@@ -42,6 +42,8 @@ PLANS = {
 }
 #: share of seats in use in normal weeks
 LEVELS = {"growth": (0.78, 0.88), "cross_sell": (0.76, 0.86), "saturated": (0.985, 1.0), "plan_limit": (0.74, 0.86), "escalation": (0.66, 0.8)}
+#: so few that one person more or less would hide what the archetype should show
+LEAST_SEATS = {"saturated": 10, "plan_limit": 6}
 YOUNG = ("onboarding", "never_started")
 
 
@@ -212,7 +214,7 @@ def _usage_lines(rng: random.Random, customer: Customer) -> list[UsageLine]:
         shape = customer.archetype if main or customer.archetype not in ("saturated", "plan_limit") else "steady"
         plan = "lite" if shape == "plan_limit" else weighted(rng, PLANS[customer.segment])
         level = rng.uniform(*LEVELS.get(shape, (0.58, 0.78)))
-        seats = max(rng.randint(*SEATS[product][customer.segment]), 10 if shape == "saturated" else 0)
+        seats = max(rng.randint(*SEATS[product][customer.segment]), LEAST_SEATS.get(shape, 1))
         found.append(UsageLine(customer.tenant, product, plan, seats, started, None, shape, round(level, 3), main))
     return found
 

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from connectors.salesforce.sandbox import seed_words as words
 from connectors.salesforce.sandbox.seed_accounts import PRICES, SALES, product_key
-from connectors.salesforce.sandbox.seed_calendar import add_months
+from connectors.salesforce.sandbox.seed_calendar import add_months, at
 from connectors.salesforce.sandbox.seed_model import Company, Customer, Ref, Term, UsageLine, weighted
 
 OPEN_STAGES = [("Prospecting", 10), ("Qualification", 20), ("Needs Analysis", 40), ("Proposal/Price Quote", 60), ("Negotiation/Review", 80)]
@@ -99,6 +99,20 @@ def _add_opportunity(
     for line, seats, price in items:
         item = {"OpportunityId": opportunity, "Product2Id": product_key(line.product), "Quantity": seats, "UnitPrice": price * months}
         company.add("OpportunityLineItem", f"{key}-{line.product}", created, item)
+    if not str(row["StageName"]).startswith("Closed"):
+        _add_sales_call(company, key, account, owner, opportunity, created)
+
+
+def _add_sales_call(company: Company, key: str, account: Ref, owner: Ref, opportunity: Ref, created: date) -> None:
+    """The last call of sales about an open opportunity, at most a month ago."""
+    rng = company.random("sales call", key)
+    on = max(company.today - timedelta(days=rng.randint(1, 30)), created)
+    on = company.calendar.on_or_before(min(on, company.today - timedelta(days=1)))
+    row = {
+        "WhatId": opportunity, "AccountId": account, "Subject": rng.choice(words.SALES_SUBJECTS), "ActivityDate": on.isoformat(),
+        "Status": "Completed", "Priority": "Normal", "TaskSubtype": "Call", "OwnerId": owner, "CompletedDateTime": at(on, 17),
+    }  # fmt: skip
+    company.add("Task", f"{key}-call", on, row, hour=9, modified=on)
 
 
 def _add_won(company: Company, customer: Customer, key: str, on: date, items: list[Item], kind: str, months: int) -> None:
