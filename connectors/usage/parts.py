@@ -22,7 +22,7 @@ _EVENTS = {
     "usage_user_days": f"""
         select $file_id as file_id, tenant_key, product, {_HASH.format(text="user_key")} as user_hash, block, days
         from (
-            select tenant_key, product, user_key, (number // 64)::INTEGER as block, bit_or(1::UBIGINT << (number % 64)) as days
+            select tenant_key, product, user_key, (number // 64)::INTEGER as block, bit_or(1::UBIGINT << (number % 64)::UBIGINT) as days
             from (
                 select tenant_key, product, user_key, datediff('day', DATE '1970-01-01', day) as number
                 from {{rows}} and user_key is not null and events > 0
