@@ -28,6 +28,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     media_type: str = JSON_TYPE
     stream: bool = False
+    calls: int = 1  # how many API requests it counts as
 
     def content(self) -> bytes:
         """The body as bytes (not for streams)."""

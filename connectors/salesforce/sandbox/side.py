@@ -18,9 +18,9 @@ CREATE TABLE IF NOT EXISTS session (token TEXT PRIMARY KEY, user_id TEXT, app TE
 CREATE TABLE IF NOT EXISTS refresh (token TEXT PRIMARY KEY, user_id TEXT, app TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS locator (id TEXT PRIMARY KEY, user_id TEXT, created REAL, payload TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS fault (id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT, skip INTEGER, remaining INTEGER, hits INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS fault_version (n INTEGER)
+CREATE TABLE IF NOT EXISTS fault_version (n INTEGER);
+CREATE TABLE IF NOT EXISTS usage (hour INTEGER PRIMARY KEY, n INTEGER NOT NULL)
 """
-API_USAGE = "api_usage"
 
 
 class Side:
@@ -46,8 +46,21 @@ class Side:
         return {str(kind): int(n) for kind, n in self.db.read("SELECT kind, n FROM counter ORDER BY kind")}
 
     def reset_counters(self) -> None:
-        """Sets every counter but the daily API usage to nought."""
-        self.db.write("DELETE FROM counter WHERE kind <> ?", (API_USAGE,))
+        """Sets every counter to nought; the daily API usage goes on."""
+        self.db.write("DELETE FROM counter")
+
+    def use(self, kind: str, calls: int, now: float) -> None:
+        """Counts a request by kind and, for counted ones, towards the daily limit."""
+        with self.db.transaction():
+            self.count(kind)
+            if calls:
+                self.db.write("INSERT INTO usage VALUES (?, ?) ON CONFLICT (hour) DO UPDATE SET n = n + excluded.n", (int(now // 3600), calls))
+
+    def usage(self, now: float) -> int:
+        """API requests of the last 24 hours, by all apps together."""
+        hour = int(now // 3600)
+        row = self.db.one("SELECT coalesce(sum(n), 0) FROM usage WHERE hour > ? AND hour <= ?", (hour - 24, hour))
+        return int(row[0]) if row else 0
 
     def setting(self, key: str, default: str) -> str:
         """A setting changed through the control API, or its default."""

@@ -26,7 +26,7 @@ class Database:
         """A new connection with our settings; the caller closes it."""
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         # A sandbox survives a killed process, not a lost power supply: no fsync.
-        for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-65536", "temp_store=MEMORY"):
+        for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-16384", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
         if self._prepare is not None:
             self._prepare(connection)

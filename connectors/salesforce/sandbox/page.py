@@ -1,0 +1,56 @@
+"""What a person sees: a list of accounts, and a record with its fields."""
+
+from __future__ import annotations
+
+from connectors.salesforce.sandbox.errors import not_found
+from connectors.salesforce.sandbox.page_model import account_list, record_view
+from connectors.salesforce.sandbox.page_templates import LIST, RECORD
+from connectors.salesforce.sandbox.ids import to18
+from connectors.salesforce.sandbox.routing import Context, Reply, Routes
+
+HTML_TYPE = "text/html;charset=UTF-8"
+
+
+def register(routes: Routes) -> None:
+    """Adds the pages. They show what `?as=csm` (alias or user name) may see; without it, everything."""
+    routes.add("GET", "/", home, kind="page", counted=False, login=False)
+    routes.add("GET", "/lightning/r/{object}/{id}/view", record, kind="page", counted=False, login=False)
+    routes.add("GET", "/{id}", short, kind="page", counted=False, login=False)
+
+
+def _viewer(context: Context) -> None:
+    alias = context.params.get("as")
+    if alias:
+        context.user = context.state.user(alias)
+
+
+def _language(context: Context) -> str:
+    return "en" if context.params.get("lang") == "en" else "ja"
+
+
+def home(context: Context) -> Reply:
+    """`GET /?q=&lang=`: accounts by name."""
+    _viewer(context)
+    language = _language(context)
+    text = LIST.render(rows=account_list(context.state, context.params.get("q", "")), q=context.params.get("q", ""), lang=language, as_=context.params.get("as"))
+    return Reply(text, media_type=HTML_TYPE)
+
+
+def record(context: Context) -> Reply:
+    """`GET /lightning/r/{object}/{id}/view`."""
+    _viewer(context)
+    record_id = to18(context.path["id"])
+    if record_id is None:
+        raise not_found()
+    language = _language(context)
+    view = record_view(context.state, context.user, context.path["object"], record_id, language)
+    return Reply(RECORD.render(view=view, lang=language, as_=context.params.get("as")), media_type=HTML_TYPE)
+
+
+def short(context: Context) -> Reply:
+    """`GET /{id}`: leads to the record's page."""
+    record_id = to18(context.path["id"])
+    item = context.state.by_prefix(record_id) if record_id else None
+    if item is None:
+        raise not_found()
+    return Reply(None, 302, {"Location": f"/lightning/r/{item.name}/{record_id}/view"})
