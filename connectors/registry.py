@@ -1,0 +1,24 @@
+"""Finds connectors by folder: `connectors/<vendor>/connector.py` makes a vendor, nobody edits a list."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from connectors.base import Crm
+from mappings.models import CrmMapping, Mappings
+
+
+def vendors() -> list[str]:
+    """Names of the CRMs there are connectors for."""
+    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/connector.py"))
+
+
+def open_crm(mapping: CrmMapping, mappings: Mappings, settings: Any) -> Crm:
+    """A connection by its mapping. `settings`: the process settings (`worker.settings.Settings`), of which each vendor reads its own.
+
+    Makes no call: what is wrong with the settings shows at the first one.
+    """
+    if mapping.vendor not in vendors():
+        raise ValueError(f"There is no connector for {mapping.vendor!r}; there are: {', '.join(vendors())}.")
+    crm: Crm = importlib.import_module(f"connectors.{mapping.vendor}.connector").connect(mapping, mappings, settings)
+    return crm
