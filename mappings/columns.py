@@ -228,3 +228,65 @@ CSQL_DESIRED: dict[str, Column] = {
 }
 
 LANGUAGES = ("en", "ja")
+
+_MONEY = "DECIMAL(18,4)"
+#: Canonical entities as a mapping may fill them: entity -> column -> DuckDB type. The same as `connectors.entities.COLUMNS` (a test holds the two
+#: equal; this package imports nothing of ours). The columns every row has besides (id, modified_at …) are the connector's and cannot be mapped.
+ENTITIES: dict[str, dict[str, str]] = {
+    "account": {
+        "name": "VARCHAR", "kind": "VARCHAR", "parent_id": "VARCHAR", "owner_id": "VARCHAR", "csm_id": "VARCHAR",
+        "segment": "VARCHAR", "industry": "VARCHAR",
+        "employees": "BIGINT", "region": "VARCHAR", "partner_id": "VARCHAR", "touch_model": "VARCHAR", "stage": "VARCHAR",
+        "created_at": "TIMESTAMPTZ",
+        "domain": "VARCHAR", "match_key": "VARCHAR", "churn_notice_on": "DATE",
+    },
+    "contract": {
+        "account_id": "VARCHAR", "contract_number": "VARCHAR", "product": "VARCHAR", "plan": "VARCHAR", "seats": "BIGINT",
+        "mrr": _MONEY, "currency": "VARCHAR",
+        "starts_on": "DATE", "ends_on": "DATE", "term_months": "BIGINT", "notice_on": "DATE", "auto_renew": "BOOLEAN", "status": "VARCHAR",
+        "churned_on": "DATE", "churn_reason": "VARCHAR", "is_trial": "BOOLEAN", "end_user_id": "VARCHAR", "contracting_party_id": "VARCHAR",
+        "bill_to_id": "VARCHAR", "partner_id": "VARCHAR", "match_key": "VARCHAR",
+    },
+    "billing": {
+        "account_id": "VARCHAR", "contract_id": "VARCHAR", "product": "VARCHAR", "period": "DATE", "amount": _MONEY, "currency": "VARCHAR",
+        "paid": "BOOLEAN", "due_on": "DATE",
+    },
+    "activity": {
+        "account_id": "VARCHAR", "contact_id": "VARCHAR", "owner_id": "VARCHAR", "kind": "VARCHAR", "subject": "VARCHAR",
+        "occurred_at": "TIMESTAMPTZ",
+        "due_on": "DATE", "done_at": "TIMESTAMPTZ", "outbound": "BOOLEAN", "outcome": "VARCHAR",
+    },
+    "contact": {"account_id": "VARCHAR", "name": "VARCHAR", "role": "VARCHAR", "active": "BOOLEAN", "left_on": "DATE"},
+    "ticket": {
+        "account_id": "VARCHAR", "product": "VARCHAR", "opened_at": "TIMESTAMPTZ", "closed_at": "TIMESTAMPTZ", "priority": "VARCHAR",
+        "escalated": "BOOLEAN", "csat": "DOUBLE",
+    },
+    "survey": {
+        "account_id": "VARCHAR", "contact_id": "VARCHAR", "kind": "VARCHAR", "score": "DOUBLE", "occurred_at": "TIMESTAMPTZ", "comment": "VARCHAR",
+    },
+    "opportunity": {
+        "account_id": "VARCHAR", "product": "VARCHAR", "kind": "VARCHAR", "amount": _MONEY, "currency": "VARCHAR", "stage": "VARCHAR",
+        "closed": "BOOLEAN", "won": "BOOLEAN", "close_on": "DATE",
+    },
+    "outcome": {
+        "account_id": "VARCHAR", "metric": "VARCHAR", "baseline": "DOUBLE", "current_value": "DOUBLE", "occurred_at": "TIMESTAMPTZ",
+        "fact_backed": "BOOLEAN", "confirmed_by": "VARCHAR",
+    },
+    "csql": {"account_id": "VARCHAR", "product": "VARCHAR", "state": "VARCHAR", "external_key": "VARCHAR", "created_at": "TIMESTAMPTZ"},
+    "user": {"name": "VARCHAR", "active": "BOOLEAN", "team": "VARCHAR"},
+}  # fmt: skip
+
+#: Columns without which an entity's rows cannot be used.
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "account": ("name",),
+    "contract": ("account_id", "product", "starts_on"),
+    "billing": ("account_id", "amount"),
+    "activity": ("account_id", "kind", "occurred_at"),
+    "contact": ("account_id",),
+    "ticket": ("account_id", "opened_at"),
+    "survey": ("account_id", "score", "occurred_at"),
+    "opportunity": ("account_id", "closed"),
+    "outcome": ("account_id", "baseline", "current_value", "occurred_at"),
+    "csql": ("account_id", "state", "external_key"),
+    "user": ("name",),
+}

@@ -306,6 +306,13 @@ class UsageSource(Model):
     settle_s: int = Field(default=0, ge=0)
     max_lag_days: int = Field(default=3, ge=0)  # later than this the feed is late: scores are held
 
+    def format_of(self, path: str) -> Literal["csv", "parquet", "jsonl"]:
+        """The format of one file; with `auto` by its suffix, and CSV where the suffix says nothing."""
+        if self.format != "auto":
+            return self.format
+        name = path.lower().removesuffix(".gz")
+        return "parquet" if name.endswith(".parquet") else "jsonl" if name.endswith((".jsonl", ".ndjson")) else "csv"
+
 
 # --- writeback.yml -------------------------------------------------------------------------------------------------------------------------------
 class FieldType(StrEnum):

@@ -1,0 +1,21 @@
+"""What a model alone cannot see: SQL, references between files, weights, texts against fields. Every check gives all its faults."""
+
+from mappings.checker import Checker
+from mappings.checks_crm import check_crm
+from mappings.checks_rules import check_rules
+from mappings.checks_score import check_scores
+from mappings.checks_sources import check_sources
+from mappings.checks_writeback import check_writeback
+from mappings.expressions import Expressions
+from mappings.faults import Fault
+from mappings.parts import Parts
+
+
+def check_all(parts: Parts) -> tuple[list[Fault], list[Fault]]:
+    """(faults, warnings) of everything that is valid by itself."""
+    faults: list[Fault] = []
+    with Expressions() as expressions:
+        checker = Checker(parts, expressions)
+        for check in (check_scores, check_rules, check_sources, check_crm, check_writeback):
+            faults += check(checker)
+    return faults, checker.warnings
