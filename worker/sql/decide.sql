@@ -1,0 +1,122 @@
+-- name: earlier
+-- What earlier runs left per account: the last closing score, the one before the trend's window, and the newest row of all (today's included).
+CREATE OR REPLACE TEMP TABLE d_earlier AS
+SELECT account_id,
+       arg_max({'tier': tier, 'score': score}, (on_, as_of)) FILTER (on_ < {{on}} AND score IS NOT NULL) AS closing,
+       arg_max({'score': score}, (on_, as_of)) FILTER (on_ <= {{on}} - {{window}}).score AS score_before,
+       arg_max({'score': score, 'score_uncapped': score_uncapped, 'tier': tier, 'deployment': deployment, 'adoption': adoption, 'engagement': engagement,
+                'outcome': outcome, 'coverage': coverage, 'profile': profile, 'config_version': config_version, 'capped_by': capped_by,
+                'state': state}, (on_, as_of)) FILTER (on_ <= {{on}}) AS newest
+FROM {{history}} WHERE on_ <= {{on}} AND {{some}} GROUP BY account_id;
+
+-- name: results
+-- Grain: account in scope. A frozen account repeats its last row; everyone else gets today's.
+CREATE OR REPLACE TEMP TABLE d_result AS
+WITH today AS (
+    SELECT s.account_id, s.state, s.why, s.why_ja, s.stage, e.closing, e.score_before, e.newest,
+           CASE WHEN s.state = 'frozen' THEN e.newest.score ELSE s.score END AS score,
+           CASE WHEN s.state = 'frozen' THEN e.newest.score_uncapped ELSE s.score_uncapped END AS score_uncapped,
+           CASE WHEN s.state = 'frozen' THEN e.newest.capped_by ELSE s.capped_by END AS capped_by,
+           CASE WHEN s.state = 'frozen' THEN e.newest.deployment ELSE s.deployment END AS deployment,
+           CASE WHEN s.state = 'frozen' THEN e.newest.adoption ELSE s.adoption END AS adoption,
+           CASE WHEN s.state = 'frozen' THEN e.newest.engagement ELSE s.engagement END AS engagement,
+           CASE WHEN s.state = 'frozen' THEN e.newest.outcome ELSE s.outcome END AS outcome,
+           CASE WHEN s.state = 'frozen' THEN e.newest.coverage ELSE s.coverage END AS coverage,
+           CASE WHEN s.state = 'frozen' THEN coalesce(e.newest.profile, s.profile) ELSE s.profile END AS profile,
+           CASE WHEN s.state = 'frozen' THEN coalesce(e.newest.config_version, s.config_version) ELSE s.config_version END AS config_version
+    FROM scores AS s LEFT JOIN d_earlier AS e ON e.account_id = s.account_id
+), edged AS (
+    SELECT *, {{plain}} AS plain, list_extract({{lower}}, closing.tier) AS low, list_extract({{upper}}, closing.tier) AS high FROM today
+)
+SELECT * EXCLUDE (plain, low, high), CASE
+    WHEN score IS NULL THEN NULL
+    WHEN state = 'frozen' THEN newest.tier
+    WHEN closing.tier IS NULL OR capped_by IS NOT NULL THEN plain
+    WHEN score < low AND score <= low - {{margin}} AND ({{closings}} < 2 OR (closing.score < low AND closing.score <= low - {{margin}})) THEN plain
+    WHEN score >= high + {{margin}} AND ({{closings}} < 2 OR closing.score >= high + {{margin}}) THEN plain
+    ELSE closing.tier END AS tier,
+    score - score_before AS delta_28d,
+    CASE WHEN score - score_before >= {{arrow}} THEN 'up' WHEN score - score_before <= -{{arrow}} THEN 'down'
+         WHEN score - score_before IS NOT NULL THEN 'flat' END AS trend
+FROM edged;
+
+-- name: history
+-- One row per account where something changed against its newest row, today's earlier ones included.
+CREATE OR REPLACE TEMP TABLE history AS
+SELECT r.account_id, {{on}} AS on_, r.score, r.score_uncapped, r.tier, r.deployment, r.adoption, r.engagement, r.outcome, r.coverage, r.profile,
+       r.config_version, r.capped_by, r.state, {{run_id}} AS run_id, {{as_of}} AS as_of
+FROM d_result AS r
+WHERE r.newest IS NULL OR {'score': r.score, 'score_uncapped': r.score_uncapped, 'tier': r.tier, 'deployment': r.deployment, 'adoption': r.adoption,
+       'engagement': r.engagement, 'outcome': r.outcome, 'coverage': r.coverage, 'profile': r.profile, 'config_version': r.config_version,
+       'capped_by': r.capped_by, 'state': r.state} IS DISTINCT FROM r.newest
+ORDER BY r.account_id;
+
+-- name: reasons
+-- The measure that lowers and the one that lifts the score most. Against the segment's median; where there is none, against 100 and 0.
+CREATE OR REPLACE TEMP TABLE d_reason AS
+WITH weighed AS (
+    SELECT p.account_id, p.indicator, p.value, p.points, p.weight_effective,
+           round(p.weight_effective * (p.points - coalesce(p.median_points, 100)), 6) AS below,
+           round(p.weight_effective * (p.points - coalesce(p.median_points, 0)), 6) AS above
+    FROM parts AS p JOIN scores AS s ON s.account_id = p.account_id WHERE s.state = 'scored' AND p.points IS NOT NULL AND p.weight_effective > 0
+), low AS (
+    SELECT account_id, arg_min({'indicator': indicator, 'value': value, 'points': points}, (below, -weight_effective, indicator)) AS worst
+    FROM weighed WHERE points < 100 GROUP BY account_id
+), high AS (
+    SELECT w.account_id, arg_min({'indicator': w.indicator, 'value': w.value, 'points': w.points}, (-above, -weight_effective, w.indicator)) AS best
+    FROM weighed AS w LEFT JOIN low AS l ON l.account_id = w.account_id
+    WHERE w.points > 50 AND w.indicator IS DISTINCT FROM l.worst.indicator GROUP BY w.account_id
+)
+SELECT coalesce(l.account_id, h.account_id) AS account_id, l.worst, h.best FROM low AS l FULL JOIN high AS h ON h.account_id = l.account_id;
+
+-- name: row
+-- Every column a text, a rule or an alert may name, per account in scope.
+CREATE OR REPLACE TEMP VIEW d_row AS
+SELECT a.* EXCLUDE (scope, excluded_why), r.score AS health_score, r.tier AS health_tier, r.trend AS health_trend, r.delta_28d AS health_delta_28d, r.coverage,
+       r.deployment, r.adoption, r.engagement, r.outcome, r.profile, r.capped_by, r.state, r.why, r.why_ja, r.score, r.score_uncapped, r.tier, r.trend,
+       r.delta_28d, r.config_version, m.title_en AS main_product_title_en, m.title_ja AS main_product_title_ja
+FROM accounts AS a JOIN d_result AS r ON r.account_id = a.account_id LEFT JOIN j_product AS m ON m.product = a.main_product
+WHERE a.scope = 'in';
+
+-- name: decisions
+CREATE OR REPLACE TEMP TABLE decisions AS
+WITH worded AS (
+    SELECT r.*, q.csql_flag, q.csql_open_count, q.csql_status_en, q.csql_status_ja, q.csql_suppressed_en, q.csql_suppressed_ja, q.approach_score,
+           w.white_space_en, w.white_space_ja, n.best,
+           {{worst}} AS worst
+    FROM d_row AS r LEFT JOIN d_reason AS n ON n.account_id = r.account_id LEFT JOIN q_account AS q ON q.account_id = r.account_id
+    LEFT JOIN d_white_space AS w ON w.account_id = r.account_id
+)
+SELECT account_id, state, score, score_uncapped, tier, CASE WHEN score IS NULL THEN {{not_scored}} ELSE CAST(tier AS VARCHAR) END AS tier_label,
+       trend, delta_28d, deployment, adoption, engagement, outcome, coverage, profile, config_version,
+       {{main_reason_en}} AS main_reason_en, {{main_reason_ja}} AS main_reason_ja, {{cause}} AS cause,
+       {{strength_en}} AS strength_en, {{strength_ja}} AS strength_ja, {{next_action_en}} AS next_action_en, {{next_action_ja}} AS next_action_ja,
+       {{exception_en}} AS exception_en, {{exception_ja}} AS exception_ja, {{data_status_en}} AS data_status_en, {{data_status_ja}} AS data_status_ja,
+       notice_on, seat_use, usage_as_of, as_of AS scored_at, coalesce(csql_flag, false) AS csql_flag,
+       CAST(coalesce(csql_open_count, 0) AS BIGINT) AS csql_open_count, csql_status_en, csql_status_ja, csql_suppressed_en, csql_suppressed_ja,
+       approach_score, white_space_en, white_space_ja, CASE WHEN {{resync}} THEN as_of END AS resynced_at
+FROM worded ORDER BY account_id;
+
+-- name: white_space
+-- Products of the catalogue that the account lacks, best fit first. No figures: they move with every new customer.
+CREATE OR REPLACE TEMP TABLE d_white_space AS
+SELECT p.account_id, string_agg(g.title_en, ', ' ORDER BY coalesce(p.fit, 0) // 10 DESC, g.place) AS white_space_en,
+       string_agg(g.title_ja, '、' ORDER BY coalesce(p.fit, 0) // 10 DESC, g.place) AS white_space_ja
+FROM account_products AS p JOIN j_product AS g ON g.product = p.product WHERE NOT p.owned AND g.sell GROUP BY p.account_id;
+
+-- name: alerts
+SELECT account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja FROM d_row WHERE state = 'scored' AND coalesce(TRY(CAST(({{when}}) AS BOOLEAN)), false)
+
+-- name: flips
+-- Where an answer changed: a tier, an alert that began, a CSQL that moved.
+CREATE OR REPLACE TEMP TABLE flips AS
+SELECT 'tier' AS kind, r.account_id, 'tier' AS name, CAST(r.newest.tier AS VARCHAR) AS before_, CAST(r.tier AS VARCHAR) AS after_,
+       NULL::VARCHAR AS channel, NULL::BIGINT AS cooldown_days, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja
+FROM d_result AS r WHERE r.newest IS NOT NULL AND r.newest.tier IS DISTINCT FROM r.tier
+UNION ALL
+SELECT 'alert', s.account_id, substr(s.rule, 7), 'false', 'true', c.channel, c.cooldown_days, a.text_en, a.text_ja
+FROM signals AS s JOIN d_alert AS a ON a.account_id = s.account_id AND a.rule = s.rule JOIN d_alert_config AS c ON c.rule = s.rule WHERE s.signal
+UNION ALL
+SELECT 'csql', account_id, external_key, NULL, move || ' ' || coalesce(state, ''), NULL, NULL, title_en, title_ja
+FROM csql_desired WHERE move IN ('open', 'expire')
+ORDER BY 1, 2, 3;

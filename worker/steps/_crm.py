@@ -1,0 +1,74 @@
+"""Current CRM rows and the facts per account they give. Every query is restricted early when only some accounts are asked for."""
+
+import duckdb
+
+from connectors.entities import Entity, columns
+from worker.sql import literal, query_sql
+from worker.steps._relations import LakeRelations, Moment, columns_of
+
+#: Human-owned fields read from the record: key in writeback.yml -> type.
+HUMAN = {"override_score": "BIGINT", "override_until": "DATE", "pulse": "VARCHAR", "onboarding_outcome": "VARCHAR"}
+
+_CHILDREN = (Entity.CONTRACT, Entity.ACTIVITY, Entity.CONTACT, Entity.TICKET, Entity.SURVEY, Entity.OPPORTUNITY, Entity.OUTCOME)
+
+
+def load_latest(con: duckdb.DuckDBPyConnection, relation: str, out: str, *, part: str = "NULL", where: str = "true", exprs: dict[str, str]) -> None:
+    """Temp table `out`: the latest version of each record, with the columns of `exprs` (name -> expression over `r`)."""
+    con.execute(query_sql("crm", "repeated_ids", relation=relation, where=where))
+    listed = ", ".join(f"{expr} AS {name}" for name, expr in exprs.items())
+    con.execute(query_sql("crm", "latest", relation=relation, out=out, where=where, columns=listed, names=", ".join(exprs), part=part))
+
+
+def load_crm(con: duckdb.DuckDBPyConnection, lake: LakeRelations, only: str | None) -> None:
+    """Temp tables j_account, j_contract …: current rows; deleted and merged-away accounts are out, children keep their flags.
+
+    `only`: a relation of account ids (account_id); null = all.
+    """
+    accounts = lake.crm[Entity.ACCOUNT]
+    con.execute(query_sql("crm", "masters", relation=accounts))
+    if only is not None:
+        con.execute(query_sql("crm", "only", only=only))
+        con.execute(query_sql("crm", "load_accounts", accounts=accounts, contracts=lake.crm[Entity.CONTRACT]))
+    present = columns_of(con, accounts)
+    exprs = {name: f"r.{name}" for name in columns(Entity.ACCOUNT)}
+    exprs |= {f"own_{k}": f"TRY_CAST(r.own_{k} AS {t})" if f"own_{k}" in present else f"NULL::{t}" for k, t in HUMAN.items()}
+    where = "true" if only is None else "id IN (SELECT id FROM j_load)"
+    load_latest(con, accounts, "j_account", part=lake.part, where=where, exprs=exprs)
+    con.execute("DELETE FROM j_account WHERE coalesce(deleted, false) OR master_id IS NOT NULL")
+    for entity in _CHILDREN:
+        _load_child(con, lake, entity, only is not None)
+
+
+def _load_child(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, some: bool) -> None:
+    relation, where = lake.crm[entity], "true"
+    if some:
+        # by id, then by owner: the newest version of a line may have moved to another account
+        owners = ("end_user_id", "account_id") if entity == Entity.CONTRACT else ("account_id",)
+        touched = " OR ".join(f"{owner} IN (SELECT id FROM j_load)" for owner in owners)
+        where = f"id IN (SELECT id FROM {relation} WHERE {touched})"
+    load_latest(con, relation, f"j_{entity.value}", part=lake.part, where=where, exprs={name: f"r.{name}" for name in columns(entity)})
+
+
+def build_crm_facts(con: duckdb.DuckDBPyConnection, moment: Moment, *, past: bool) -> None:
+    """Temp tables j_line, j_owned, j_main, j_first_end and j_<entity>_facts. `past`: a date scored again, where a row's dates decide, not its state of today."""
+    slots = {"on": literal(moment.on), "as_of": literal(moment.as_of), "status_decides": literal(not past)}
+    con.execute(query_sql("crm", "contract_lines", **(slots | {"status_decides": _ended_sql(past)})))
+    for name in ("owned", "main_product", "first_end", "contract_facts"):
+        con.execute(query_sql("crm", name, **slots))
+    zone = moment.timezone
+    con.execute(query_sql("crm", "activity_facts", **slots, done_on=_day_sql("done", zone)))
+    con.execute(query_sql("crm", "contact_facts", **slots))
+    con.execute(query_sql("crm", "ticket_facts", **slots, opened_on=_day_sql("t.opened_at", zone), closed_on=_day_sql("t.closed_at", zone)))
+    con.execute(query_sql("crm", "survey_facts", **slots, occurred_on=_day_sql("s.occurred_at", zone)))
+    con.execute(query_sql("crm", "open_opportunities", **slots))
+    con.execute(query_sql("crm", "outcome_facts", **slots, occurred_on=_day_sql("o.occurred_at", zone)))
+
+
+def _ended_sql(past: bool) -> str:
+    """When the state `ended` closes a line: today always; at a past date only where no date says when it ended."""
+    return "ends_on IS NULL AND churned_on IS NULL" if past else "true"
+
+
+def _day_sql(expr: str, timezone: str) -> str:
+    """An instant's date in the company's time zone."""
+    return f"CAST(timezone({literal(timezone)}, {expr}) AS DATE)"

@@ -1,0 +1,155 @@
+"""CSQL: signals over account × product × rule, persistence, gates, cool-down, and the moves that the worker owns.
+
+People own every state past Candidate; the worker opens, updates, expires and completes records, and never moves one that a person moved.
+"""
+
+import duckdb
+
+from connectors.entities import Entity, columns
+from mappings.models import CsqlRule, Mappings
+from worker.sql import literal, query_sql
+from worker.steps._calendar import add_business_days_sql
+from worker.steps._crm import load_latest
+from worker.steps._relations import LakeRelations, Moment, columns_of
+from worker.steps._texts import case_sql, text_sql
+
+ALERT = "alert/"
+
+#: The words sales sees: new, working, opportunity, on hold; a candidate is not theirs yet.
+STATE_WORDS = {
+    "Candidate": ("Candidate", "候補"),
+    "Submitted": ("New", "新着"),
+    "Accepted": ("Working", "対応中"),
+    "Meeting": ("Working", "対応中"),
+    "Opportunity": ("Opportunity", "商談化"),
+    "Nurture": ("On hold", "保留"),
+}
+
+#: Furthest last. A record on hold is behind one that somebody works.
+STATE_ORDER = ("Candidate", "Nurture", "Submitted", "Accepted", "Meeting", "Opportunity")
+
+#: own_<key> columns of crm_csql that are read: key -> type as a person or we left it.
+_OWN = {
+    "nurture_until": "DATE", "opened_on": "DATE", "motion": "VARCHAR", "rule": "VARCHAR", "title": "VARCHAR", "need": "VARCHAR", "why_now": "VARCHAR",
+    "amount": "VARCHAR", "seats_suggested": "VARCHAR", "approach_score": "VARCHAR", "health_score": "VARCHAR", "health_tier": "VARCHAR",
+    "coverage": "VARCHAR", "during_onboarding": "VARCHAR", "since_on": "VARCHAR", "accept_by": "VARCHAR",
+}  # fmt: skip
+
+
+def build_signals(
+    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, run_id: str, history: str, signals: str
+) -> None:
+    """Temp tables q_now, q_persisted and `signals` (the rows to append). Needs d_row, scores, account_products. Alerts are signals with product ''."""
+    on = literal(moment.on)
+    con.execute(query_sql("csql", "earlier_signals", on=on, signal_history=signals, some="account_id IN (SELECT account_id FROM scores)"))
+    con.execute(query_sql("csql", "product_row"))
+    _load_rules(con, mappings)
+    branches = [query_sql("csql", "rule_signals", rule=literal(r.name), over=_over(r), when=r.when) for r in _rules(mappings)]
+    alerts = [
+        query_sql("decide", "alerts", rule=literal(ALERT + a.name), when=a.when, en=text_sql(a.text.en, "en"), ja=text_sql(a.text.ja, "ja"))
+        for _, a in sorted(mappings.alerts.items())
+    ]
+    none = "SELECT NULL::VARCHAR AS account_id, NULL::VARCHAR AS rule, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja WHERE false"
+    con.execute("CREATE OR REPLACE TEMP TABLE d_alert AS " + " UNION ALL ".join([none, *alerts]))
+    con.execute("CREATE OR REPLACE TEMP TABLE q_true AS " + " UNION ALL ".join([*branches, "SELECT account_id, '' AS product, rule FROM d_alert"]))
+    con.execute(query_sql("csql", "signals_now", on=on))
+    con.execute(query_sql("csql", "signals", on=on, run_id=literal(run_id), as_of=literal(moment.as_of)))
+    con.execute(query_sql("csql", "unscored_days", on=on, history=history))
+    con.execute(query_sql("csql", "persisted", on=on))
+
+
+def _rules(mappings: Mappings) -> list[CsqlRule]:
+    return [mappings.csql[name] for name in sorted(mappings.csql)]
+
+
+def _over(rule: CsqlRule) -> str:
+    return "owned" if rule.over == "owned" else "NOT owned AND sell"
+
+
+def _load_rules(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
+    rows = [
+        f"({literal(r.name)}, {r.persist_days}, {literal(r.motion)}, {literal(r.trusted)}, {literal(f'{r.name} v{r.version}')}, "
+        f"{literal(r.title.en)}, {literal(r.title.ja)})"
+        for r in _rules(mappings)
+    ] + [f"({literal(ALERT + name)}, NULL, NULL, false, NULL, NULL, NULL)" for name in sorted(mappings.alerts)]
+    kinds = {"rule": "VARCHAR", "persist_days": "BIGINT", "motion": "VARCHAR", "trusted": "BOOLEAN", "rule_text": "VARCHAR", "title_en": "VARCHAR"}
+    kinds["title_ja"] = "VARCHAR"
+    typed = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in kinds.items())
+    values = ", ".join(rows) or "(NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+    con.execute(f"CREATE OR REPLACE TEMP TABLE q_rule AS SELECT {typed} FROM (VALUES {values}) AS v({', '.join(kinds)}) WHERE rule IS NOT NULL")
+
+
+def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment) -> None:
+    """Temp tables csql_desired and q_account (flag, count and texts per account)."""
+    on, policy = literal(moment.on), mappings.policy
+    _load_records(con, lake, moment)
+    days = policy.cooldown_days
+    con.execute(
+        query_sql(
+            "csql", "cooldowns", expired=str(days.get("expired", 0)), lost=str(days.get("lost", 0)), returned=str(days.get("returned", 0)),
+            declined_twice=str(days.get("declined_twice", 0)),
+        )
+    )  # fmt: skip
+    con.execute(query_sql("csql", "candidates", **_candidate_slots(mappings, moment)))
+    con.execute(query_sql("csql", "chosen"))
+    open_states = ", ".join(literal(s) for s in policy.open_states)
+    own = {f"own_{key}": f"o.own_{key}" for key in _OWN}
+    accept_by = add_business_days_sql(on, policy.accept_business_days)
+    con.execute(query_sql("csql", "desired", on=on, open_states=open_states, expire_days=str(policy.expire_days), accept_by=accept_by, **own))
+    order = [s for s in STATE_ORDER if s in policy.open_states] + [s for s in policy.open_states if s not in STATE_ORDER]
+    words = {lang: case_sql("f.top.state", [(s, literal(STATE_WORDS.get(s, (s, s))[i])) for s in order]) for i, lang in enumerate(("en", "ja"))}
+    con.execute(
+        query_sql(
+            "csql", "account_words", open_states=open_states, order=", ".join(literal(s) for s in order), state_en=words["en"], state_ja=words["ja"]
+        )
+    )
+
+
+def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: Moment) -> None:
+    relation = lake.crm[Entity.CSQL]
+    present = columns_of(con, relation)
+    exprs = {name: f"r.{name}" for name in columns(Entity.CSQL)}
+    exprs |= {f"own_{key}": f"TRY_CAST(r.own_{key} AS {kind})" if f"own_{key}" in present else f"CAST(NULL AS {kind})" for key, kind in _OWN.items()}
+    load_latest(con, relation, "j_csql", part=lake.part, exprs=exprs)
+    zone = literal(moment.timezone)
+    con.execute(query_sql("csql", "closings", relation=relation, closed_on=f"CAST(timezone({zone}, v.modified_at) AS DATE)"))
+    con.execute(
+        query_sql(
+            "csql", "records", writes=lake.writes, created_on=f"CAST(timezone({zone}, c.created_at) AS DATE)",
+            written_on=f"CAST(timezone({zone}, w.written_at) AS DATE)",
+        )
+    )  # fmt: skip
+    con.execute(query_sql("csql", "sequences", writes=lake.writes))
+
+
+def _candidate_slots(mappings: Mappings, moment: Moment) -> dict[str, str]:
+    rules = _rules(mappings)
+
+    def per_rule(expr: str, kind: str) -> str:
+        cases = [(r.name, f"TRY(CAST({value} AS {kind}))") for r in rules if (value := getattr(r, expr))]
+        return f"CAST({case_sql('p.rule', cases)} AS {kind})"
+
+    slots = {
+        "approach": per_rule("approach", "DOUBLE"),
+        "amount": per_rule("amount", "DECIMAL(18, 4)"),
+        "seats": per_rule("seats_suggested", "BIGINT"),
+    }
+    for lang in ("en", "ja"):
+        slots[f"need_{lang}"] = case_sql("rule", [(r.name, text_sql(getattr(r.need, lang), lang)) for r in rules])
+        slots[f"why_{lang}"] = case_sql("rule", [(r.name, text_sql(getattr(r.why_now, lang), lang)) for r in rules])
+    return slots | {"gates": ", ".join(_gates(mappings, moment))}
+
+
+def _gates(mappings: Mappings, moment: Moment) -> list[str]:
+    """Each gate as an expression: null where it holds or does not apply, else its name and texts. Null of its condition counts as not holding."""
+    cool = {"en": "not to be offered again before {cooldown_until:date}", "ja": "{cooldown_until:date}まではご提案を控える期間です"}
+    words = ", ".join(f"'{lang}': {text_sql(text, lang)}" for lang, text in cool.items())
+    gates = [f"CASE WHEN cooldown_until > {literal(moment.on)} THEN {{'name': 'cooldown', {words}}} END"]
+    for gate in mappings.policy.gates:
+        rules = [r.name for r in _rules(mappings) if gate.always or gate.name in r.gates]
+        if rules:
+            words = ", ".join(f"'{lang}': {text_sql(getattr(gate.text, lang), lang)}" for lang in ("en", "ja"))
+            applies = f"rule IN ({', '.join(literal(r) for r in rules)})"
+            holds = f"coalesce(TRY(CAST(({gate.when}) AS BOOLEAN)), false)"
+            gates.append(f"CASE WHEN {applies} AND NOT {holds} THEN {{'name': {literal(gate.name)}, {words}}} END")
+    return gates

@@ -1,0 +1,61 @@
+"""What the scoring core reads, by name: relations of one DuckDB connection and the instant of the run. Knows nothing of ledgers or files."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import duckdb
+
+from connectors.entities import Entity
+
+
+@dataclass(frozen=True)
+class LakeRelations:
+    """SQL of the lake's tables, each usable after FROM: a table name, or a parenthesised query.
+
+    `usage_file` is the registry's live files: file_id, source, path, first_day, last_day. `part` orders versions of a CRM row that tie.
+    """
+
+    crm: dict[Entity, str] = field(default_factory=lambda: {e: f"crm_{e.value}" for e in Entity})
+    part: str = "NULL"
+    usage_tenant_day: str = "usage_tenant_day"
+    usage_user_days: str = "usage_user_days"
+    usage_file_days: str = "usage_file_days"
+    usage_snapshot: str = "usage_snapshot"
+    usage_file: str = "usage_file"
+    score_history: str = "score_history"
+    signal_history: str = "signal_history"
+    population_stats: str = "population_stats"
+    writes: str = "writes"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The run's one instant, and its date in the company's time zone."""
+
+    as_of: datetime
+    timezone: str
+
+    @property
+    def on(self) -> date:
+        return self.as_of.astimezone(ZoneInfo(self.timezone)).date()
+
+    def end_of(self, day: date) -> "Moment":
+        """The last second of an earlier day: how a past date is scored again."""
+        end = datetime.combine(day, time(), ZoneInfo(self.timezone)) + timedelta(days=1) - timedelta(seconds=1)
+        return Moment(end, self.timezone)
+
+
+def columns_of(con: duckdb.DuckDBPyConnection, relation: str) -> set[str]:
+    """Column names of a relation."""
+    return {str(row[0]) for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+
+
+def scalar(con: duckdb.DuckDBPyConnection, sql: str) -> object:
+    """The single value of a query, null where it has no row."""
+    row = con.execute(sql).fetchone()
+    return row[0] if row else None
+
+
+def any_rows(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
+    return con.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchone() is not None

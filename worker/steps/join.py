@@ -1,0 +1,121 @@
+"""join: contracts × activities × usage → one row per account, and one per account and product of the catalogue.
+
+Leaves `accounts`, `account_products`, `feeds`, `usage_unmatched` (parquet) and `reconciliation.json` in the run folder.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import duckdb
+
+from connectors.entities import Entity
+from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS
+from mappings.models import Mappings
+from worker.sql import ident, literal, query_sql
+from worker.steps._calendar import build_calendar, business_between_sql
+from worker.steps._crm import HUMAN, build_crm_facts, load_crm
+from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
+from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage
+
+#: CRM entity behind each feed that is an entity of its own.
+_FEED_ENTITY = {
+    "activity": Entity.ACTIVITY, "contact": Entity.CONTACT, "ticket": Entity.TICKET, "survey": Entity.SURVEY,
+    "opportunity": Entity.OPPORTUNITY, "outcome": Entity.OUTCOME,
+}  # fmt: skip
+
+
+def join_accounts(
+    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, only: str | None = None, past: bool = False
+) -> dict[str, int]:
+    """Temp tables `accounts`, `account_products`, `feeds`, `usage_unmatched`, `calendar`; returns the counts for the reconciliation.
+
+    `only`: a relation with the account ids of an increment (their rows equal a full run's; the frozen population values of the last full run
+    are used). `past`: a date that is over and scored again.
+    """
+    build_calendar(con, mappings.calendar, moment.on - timedelta(days=500), moment.on + timedelta(days=120))
+    load_catalogue(con, mappings)
+    load_crm(con, lake, only)
+    build_crm_facts(con, moment, past=past)
+    windows = load_usage(con, lake, mappings, moment, some=only is not None)
+    connected = _build_feeds(con, lake, mappings, moment, windows)
+    con.execute(query_sql("join", "accounts", **_account_slots(mappings, moment, windows, connected)))
+    _build_scope(con, mappings, only)
+    _build_products(con, lake, connected, population=only is None)
+    return _counts(con, lake, windows)
+
+
+def _build_feeds(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, windows: Windows) -> dict[str, bool]:
+    """Table `feeds` (feed, connected, as_of_on, late). Connected = it brought any row ever; only usage and set-up exports can be late."""
+    connected = {"crm": True, "usage": windows.connected}
+    connected |= {feed: any_rows(con, lake.crm[entity]) for feed, entity in _FEED_ENTITY.items()}
+    accounts = lake.crm[Entity.ACCOUNT]
+    filled = [f"own_{key} IS NOT NULL" for key in HUMAN if f"own_{key}" in columns_of(con, accounts)]
+    connected["human"] = bool(filled) and any_rows(con, f"(SELECT 1 FROM {accounts} WHERE {' OR '.join(filled)})")
+    setup = scalar(con, "SELECT max(last_day) FROM j_source WHERE kind = 'snapshot'")
+    connected["setup"] = any_rows(con, f"(SELECT 1 FROM {lake.usage_snapshot} WHERE metric IN ('setup_steps_done', 'setup_steps_total'))")
+    late = {
+        "usage": f"SELECT bool_or(last_day IS NULL OR {literal(moment.on)} - last_day > max_lag_days) FROM j_source WHERE kind = 'events'",
+        "setup": f"SELECT bool_or(last_day IS NULL OR {literal(moment.on)} - last_day > max_lag_days) FROM j_source WHERE kind = 'snapshot'",
+    }
+    days = {"usage": windows.end, "setup": setup}
+    rows = [
+        f"SELECT {literal(feed)} AS feed, {literal(on)} AS connected, CAST({literal(days.get(feed, moment.on))} AS DATE) AS as_of_on, "  # type: ignore[arg-type]
+        f"coalesce(({late[feed] if feed in late and on else 'false'}), false) AS late"
+        for feed, on in connected.items()
+    ]
+    con.execute("CREATE OR REPLACE TEMP TABLE feeds AS " + " UNION ALL ".join(rows))
+    return connected
+
+
+def _account_slots(mappings: Mappings, moment: Moment, windows: Windows, connected: dict[str, bool]) -> dict[str, str]:
+    end = windows.end
+    back = {n: literal(end - timedelta(days=n)) if end else "NULL" for n in (27, 28, 55)}
+    slots = {f"has_{feed}": literal(connected[feed]) for feed in _FEED_ENTITY}
+    return slots | {
+        "as_of": literal(moment.as_of), "on": literal(moment.on), "end": f"CAST({literal(end)} AS DATE)",
+        "month": f"CAST({literal(windows.month)} AS DATE)", "prev_month": f"CAST({literal(windows.prev_month)} AS DATE)",
+        "usage_connected": literal(windows.connected), "users_known": literal(windows.users_known),
+        "renewal_days": literal(mappings.calendar.renewal_days),
+        "business_28d": business_between_sql(back[27], literal(end)), "business_prev": business_between_sql(back[55], back[28]),
+        "advanced_declared": literal(any(p.advanced_features for p in mappings.products.products)),
+        "columns": ", ".join(f"CAST({ident(name)} AS {column.type}) AS {ident(name)}" for name, column in ACCOUNTS.items()),
+    }  # fmt: skip
+
+
+def _build_scope(con: duckdb.DuckDBPyConnection, mappings: Mappings, only: str | None) -> None:
+    pilot = "true" if not mappings.scope.pilot else f"account_id IN ({', '.join(literal(a) for a in mappings.scope.pilot)})"
+    asked = "true" if only is None else "account_id IN (SELECT account_id FROM j_only)"
+    con.execute(query_sql("join", "scope", pilot=pilot, include=mappings.scope.include or "contracts > 0", asked=asked))
+    if only is not None:  # which tenants belong to nobody is a question for full runs
+        con.execute("DELETE FROM usage_unmatched")
+
+
+def _build_products(con: duckdb.DuckDBPyConnection, lake: LakeRelations, connected: dict[str, bool], *, population: bool) -> None:
+    con.execute(query_sql("join", "segment_fit") if population else query_sql("join", "frozen_fit", population_stats=lake.population_stats))
+    known = "true" if population else "EXISTS (FROM j_fit)"
+    con.execute(query_sql("join", "account_products", population=known, has_opportunity=literal(connected["opportunity"])))
+    con.execute("ALTER TABLE accounts DROP COLUMN x_sales_touch_on")
+
+
+def _counts(con: duckdb.DuckDBPyConnection, lake: LakeRelations, windows: Windows) -> dict[str, int]:
+    """What the run has to account for: accounts by scope, tenants without an account, usage outside its contract line, lines without an account."""
+    relation = con.execute(query_sql("join", "counts"))
+    names = [d[0] for d in relation.description or []]
+    row = relation.fetchone() or ()
+    counts = {name: int(value or 0) for name, value in zip(names, row, strict=True)}
+    counts["tenants_unmatched"] = int(str(scalar(con, "SELECT count(*) FROM usage_unmatched") or 0))
+    counts["lines_without_account"] = int(str(scalar(con, "SELECT count(*) FROM j_line WHERE acct NOT IN (SELECT id FROM j_account)") or 0))
+    by_contract = scalar(con, "SELECT count(*) FROM j_source WHERE matches = 'contract' AND kind = 'events'")
+    outside = scalar(con, query_sql("usage", "outside_contract", days=days_sql(con, lake, "true"))) if by_contract and windows.connected else 0
+    counts["usage_outside_contract"] = int(str(outside or 0))
+    return counts
+
+
+def account_columns() -> Sequence[str]:
+    """Columns of `accounts.parquet`, in order."""
+    return [*ACCOUNTS, "scope", "excluded_why"]
+
+
+def product_columns() -> Sequence[str]:
+    """Columns of `account_products.parquet`, in order."""
+    return ["account_id", *ACCOUNT_PRODUCTS]

@@ -1,0 +1,153 @@
+"""score: indicators → axes → score, with the parts that made each. Leaves `scores`, `parts` and `population` in the run folder."""
+
+import duckdb
+
+from mappings.models import Axis, Indicator, Mappings
+from worker.sql import literal
+from worker.steps import _scorecard as card_
+from worker.steps._scorecard import Feed, Scorecard, scorecards
+from worker.steps._texts import joined_sql
+
+_AXES = tuple(axis.value for axis in Axis)
+
+#: Fewer scored accounts of a segment and profile than this are no population to compare with.
+POPULATION_MIN = 5
+
+
+def read_feeds(con: duckdb.DuckDBPyConnection, relation: str = "feeds") -> dict[str, Feed]:
+    """Feed name -> whether it ever brought a row, and whether it is late."""
+    return {
+        str(name): Feed(bool(connected), bool(late))
+        for name, connected, late in con.execute(f"SELECT feed, connected, late FROM {relation}").fetchall()
+    }
+
+
+def score_accounts(con: duckdb.DuckDBPyConnection, mappings: Mappings, *, full: bool, frozen_population: str = "population_stats") -> None:
+    """Temp tables `scores`, `parts` and `population` from `accounts`, `account_products` and `feeds`.
+
+    `full`: medians are taken from this very run and become the population of the increments after it; else from `frozen_population`.
+    """
+    feeds = read_feeds(con)
+    cards = scorecards(mappings, feeds)
+    used = _used_indicators(cards)
+    _evaluate(con, mappings, cards, used, feeds)
+    con.execute("CREATE OR REPLACE TEMP TABLE s_scored AS " + " UNION ALL BY NAME ".join(_profile_sql(c, mappings, feeds) for c in cards))
+    _build_scores(con, cards)
+    con.execute("CREATE OR REPLACE TEMP TABLE population AS " + (_medians_sql(cards) if full else _frozen_sql(frozen_population)))
+    con.execute("CREATE OR REPLACE TEMP TABLE parts AS " + " UNION ALL ".join(_part_sql(c, w) for c in cards for w in c.weighings))
+
+
+def _used_indicators(cards: list[Scorecard]) -> list[Indicator]:
+    return list({w.indicator.name: w.indicator for c in cards for w in c.weighings}.values())
+
+
+def _evaluate(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Scorecard], used: list[Indicator], feeds: dict[str, Feed]) -> None:
+    """s_value: profile, cap and the value of each indicator; s_points: why it is missing, or its points."""
+    caps = mappings.score.caps
+    applies = [
+        f"(CASE WHEN TRY(CAST({c.when} AS BOOLEAN)) THEN {{'cap': {c.cap}, 'place': {i}, 'name': {literal(c.name)}}} END)" for i, c in enumerate(caps)
+    ]
+    cap = (
+        f"list_min(list_filter([{', '.join(applies)}], lambda x: x IS NOT NULL))"
+        if caps
+        else "CAST(NULL AS STRUCT(cap INTEGER, place INTEGER, name VARCHAR))"
+    )
+    values = "".join(f", {card_.value_sql(i)} AS {card_.VALUE}{i.name}, {_observed(i)} AS {card_.OBSERVED}{i.name}" for i in used)
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE s_value AS SELECT account_id, segment, stage, as_of_on, {card_.profile_case_sql(cards)} AS profile, {cap} AS cap, "
+        f"coalesce(usage_matched, false) AS fed_usage, setup_as_of IS NOT NULL AS fed_setup{values} FROM accounts WHERE scope = 'in'"
+    )
+    reasons = [
+        (
+            i,
+            card_.missing_sql(i, feeds.get(i.feed, Feed(False, False)), card_.VALUE + i.name, card_.OBSERVED + i.name),
+            card_.points_sql(i, card_.VALUE + i.name),
+        )
+        for i in used
+    ]
+    columns = "".join(
+        f", {missing} AS {card_.MISSING}{i.name}, CASE WHEN {missing} IS NULL THEN {points} END AS {card_.POINTS}{i.name}"
+        for i, missing, points in reasons
+    )
+    con.execute(f"CREATE OR REPLACE TEMP VIEW s_points AS SELECT *{columns} FROM s_value")
+
+
+def _observed(indicator: Indicator) -> str:
+    return f"TRY(CAST({indicator.observed_on} AS DATE))" if indicator.observed_on else "CAST(NULL AS DATE)"
+
+
+def _profile_sql(card: Scorecard, mappings: Mappings, feeds: dict[str, Feed]) -> str:
+    """All accounts of one profile: axes, coverage, total, state."""
+    score = mappings.score
+    late = sorted(f for f in card.feeds if feeds[f].late)
+    held = " OR ".join({"usage": "fed_usage", "setup": "fed_setup"}.get(f, "true") for f in late) or "false"
+    axes = ", ".join(f"{card_.axis_sql(card, a)} AS {a.value}, {card_.present_weight_sql(card, a)} AS w_{a.value}" for a in Axis)
+    enough = f"coalesce(coverage >= {literal(score.coverage_min)}, false) AND {card_.axes_present_sql(card)} >= {score.axes_min}"
+    titles = {
+        lang: joined_sql([_missing_title(card, w, lang) for w in card.weighings if w.connected], "、" if lang == "ja" else ", ")
+        for lang in ("en", "ja")
+    }
+    return (
+        f"SELECT *, CASE WHEN {held} THEN 'frozen' WHEN {enough} THEN 'scored' ELSE 'not_scored' END AS state, {card_.total_sql(card)} AS raw, "
+        f"{card_.total_weight_sql(card)} AS w_total, {literal(card.config_version)} AS config_version, {titles['en']} AS missing_en, "
+        f"{titles['ja']} AS missing_ja, {literal(', '.join(late))} AS late_feeds "
+        f"FROM (SELECT *, {axes}, {card_.coverage_sql(card)} AS coverage FROM s_points WHERE profile = {literal(card.profile.name)})"
+    )
+
+
+def _missing_title(card: Scorecard, weighing: card_.Weighing, language: str) -> str:
+    title = getattr(weighing.indicator.title, language)
+    return f"CASE WHEN {card_.POINTS}{weighing.indicator.name} IS NULL THEN {literal(title)} END"
+
+
+def _build_scores(con: duckdb.DuckDBPyConnection, cards: list[Scorecard]) -> None:
+    """Grain: account in scope. Numbers of a frozen account are null here; `decide` repeats its last ones."""
+    axes = ", ".join(f"CASE WHEN state <> 'frozen' THEN round_even({a}, 6) END AS {a}" for a in _AXES)
+    capped = "least(raw, CAST(cap.cap AS DOUBLE))"
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE scores AS SELECT account_id, state,
+        CASE WHEN state = 'frozen' THEN late_feeds || ' data is late' ELSE missing_en END AS why,
+        CASE WHEN state = 'frozen' THEN late_feeds || 'データの遅延' ELSE missing_ja END AS why_ja,
+        profile, stage, CASE WHEN state = 'scored' THEN raw END AS score_uncapped,
+        CASE WHEN state = 'scored' THEN CAST(round_even(CAST(least(raw, coalesce({capped}, raw)) AS DECIMAL(9, 6)), 0) AS BIGINT) END AS score,
+        CASE WHEN state <> 'frozen' THEN cap.name END AS capped_by, {axes}, CASE WHEN state <> 'frozen' THEN coverage END AS coverage, config_version
+        FROM s_scored ORDER BY account_id"""
+    )
+
+
+def _medians_sql(cards: list[Scorecard]) -> str:
+    """Median points per segment, profile and indicator over scored accounts, and the fit of every product ('*', 'fit:<product>')."""
+    medians = [
+        f"SELECT segment, profile, {literal(w.indicator.name)} AS indicator, median({card_.POINTS}{w.indicator.name}) AS median_points, "
+        f"count({card_.POINTS}{w.indicator.name}) AS n FROM s_scored WHERE state = 'scored' AND profile = {literal(c.profile.name)} "
+        f"GROUP BY segment, profile HAVING count({card_.POINTS}{w.indicator.name}) > 0"
+        for c in cards
+        for w in c.weighings
+    ]
+    fit = (
+        "SELECT a.segment, '*', 'fit:' || p.product, max(p.fit), count(*) FROM accounts AS a JOIN account_products AS p ON p.account_id = a.account_id "
+        "WHERE p.fit IS NOT NULL GROUP BY a.segment, p.product"
+    )
+    return " UNION ALL ".join([*medians, fit])
+
+
+def _frozen_sql(relation: str) -> str:
+    """What the last full run left."""
+    return (
+        "SELECT segment, profile, indicator, arg_max(median_points, as_of) AS median_points, arg_max(n, as_of) AS n "
+        f"FROM {relation} WHERE as_of = (SELECT max(as_of) FROM {relation}) GROUP BY ALL"
+    )
+
+
+def _part_sql(card: Scorecard, weighing: card_.Weighing) -> str:
+    """One indicator for all accounts of a profile."""
+    name = weighing.indicator.name
+    effective = card_.effective_sql(card, weighing)
+    return (
+        f"SELECT account_id, {literal(name)} AS indicator, {literal(weighing.axis.value)} AS axis, {card_.VALUE}{name} AS value, {card_.POINTS}{name} AS points, "
+        f"{card_.MISSING}{name} AS missing_why, CAST({literal(weighing.share)} AS DOUBLE) AS weight, {effective} AS weight_effective, "
+        f"{effective} * {card_.POINTS}{name} / 100 AS contribution, {card_.OBSERVED}{name} AS observed_on, m.median_points "
+        f"FROM s_scored AS s LEFT JOIN (SELECT segment, median_points FROM population WHERE profile = {literal(card.profile.name)} "
+        f"AND indicator = {literal(name)} AND n >= {POPULATION_MIN}) AS m ON m.segment IS NOT DISTINCT FROM s.segment "
+        f"WHERE s.profile = {literal(card.profile.name)}"
+    )
