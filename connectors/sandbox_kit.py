@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -24,11 +25,11 @@ class SandboxError(RuntimeError):
     """The sandbox did not start, or refused a control call."""
 
 
-def run_sandbox(state: Path, *, port: int = 0, workers: int = 1, ready_file: Path | None = None) -> None:
-    """Serves the Salesforce sandbox in this process until it is told to stop."""
-    from connectors.salesforce.sandbox.server import serve
-
-    serve(state, port=port, workers=workers, ready_file=ready_file)
+def run_sandbox(state: Path, *, crm: str = "salesforce", port: int = 0, workers: int = 1, ready_file: Path | None = None) -> None:
+    """Serves a sandbox in this process until it is told to stop."""
+    # By name: the kit knows of no CRM.
+    server = importlib.import_module(f"connectors.{crm}.sandbox.server")
+    server.serve(state, port=port, workers=workers, ready_file=ready_file)
 
 
 class SandboxControl:
@@ -39,7 +40,7 @@ class SandboxControl:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def call(self, name: str, body: dict[str, Any] | None = None, *, method: str = "POST", **params: str) -> Any:
+    def call(self, name: str, body: dict[str, Any] | None = None, *, method: str = "POST", params: dict[str, str] | None = None) -> Any:
         """One control call; raises SandboxError with the sandbox's own words."""
         answer = self._session.request(method, f"{self.url}{CONTROL}/{name}", json=body, params=params, timeout=120)
         if answer.status_code != 200:
@@ -68,7 +69,7 @@ class SandboxControl:
 
     def dump(self, object_name: str, **params: str) -> list[dict[str, Any]]:
         """All live rows by id (`fields=`, `stamps=true`, `deleted=true`)."""
-        rows: list[dict[str, Any]] = self.call("dump", method="GET", object=object_name, **params)
+        rows: list[dict[str, Any]] = self.call("dump", method="GET", params={"object": object_name, **params})
         return rows
 
     def faults(self, *rules: dict[str, Any]) -> list[int]:
@@ -104,9 +105,10 @@ class SandboxProcess:
     `state=None` keeps the org in a temporary folder that goes when the process stops. Log lines of the server end up in `<state>.log`.
     """
 
-    def __init__(self, state: Path | None = None, *, workers: int = 1, port: int = 0) -> None:
+    def __init__(self, state: Path | None = None, *, crm: str = "salesforce", workers: int = 1, port: int = 0) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="sandbox-") if state is None else None
         self.state = state if state is not None else Path(self._folder.name if self._folder else "") / "sandbox.db"
+        self.crm = crm
         self.workers = workers
         self.port = port
         self.url = ""
@@ -118,7 +120,7 @@ class SandboxProcess:
         self.state.parent.mkdir(parents=True, exist_ok=True)
         ready = self.state.with_suffix(".ready")
         ready.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "connectors.salesforce.sandbox", "--empty", "--state", str(self.state), "--workers", str(self.workers)]
+        command = [sys.executable, "-m", f"connectors.{self.crm}.sandbox", "--empty", "--state", str(self.state), "--workers", str(self.workers)]
         command += ["--port", str(self.port), "--ready-file", str(ready)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
         with self._log.open("ab") as log:

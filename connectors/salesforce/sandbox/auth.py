@@ -106,9 +106,7 @@ def _password(state: State, form: dict[str, str]) -> tuple[User, str]:
 
 def check_password(state: State, username: str, password: str) -> User:
     """A user whose password (alone, or followed by the security token) is right."""
-    row = state.db.one(
-        'SELECT s.id, s.password, s.security_token FROM sb_user s JOIN "User" u ON u."Id" = s.id WHERE u."Username" = ?', (username,)
-    )
+    row = state.db.one('SELECT s.id, s.password, s.security_token FROM sb_user s JOIN "User" u ON u."Id" = s.id WHERE u."Username" = ?', (username,))
     if row is None or not any(hmac.compare_digest(password.encode(), text.encode()) for text in (row[1], row[1] + row[2])):
         raise OAuthError("invalid_grant", "authentication failure")
     return state.user(row[0])
@@ -148,7 +146,9 @@ def _jwt(state: State, form: dict[str, str]) -> tuple[User, str]:
 
 
 def _own_audience(state: State, audience: Any) -> bool:
-    return isinstance(audience, str) and bool(re.fullmatch(r"https://[\w.-]+\.my\.salesforce\.com|https?://(127\.0\.0\.1|localhost)(:\d+)?", audience))
+    return isinstance(audience, str) and bool(
+        re.fullmatch(r"https://[\w.-]+\.my\.salesforce\.com|https?://(127\.0\.0\.1|localhost)(:\d+)?", audience)
+    )
 
 
 def _check_active(state: State, user: User) -> None:
@@ -172,8 +172,8 @@ def _grant(context: Context, user: User, app: str, refreshable: bool) -> dict[st
     identity = f"{context.base_url}/id/{ORG_ID}/{user.id}"
     signature = base64.b64encode(hmac.new(app.encode(), (identity + issued).encode(), hashlib.sha256).digest()).decode()
     answer = {
-        "access_token": value, "signature": signature, "scope": "api refresh_token" if refreshable else "api", "instance_url": context.base_url, "id": identity,
-        "token_type": "Bearer", "issued_at": issued,
+        "access_token": value, "signature": signature, "scope": "api refresh_token" if refreshable else "api", "instance_url": context.base_url,
+        "id": identity, "token_type": "Bearer", "issued_at": issued,
     }  # fmt: skip
     if refreshable:
         answer["refresh_token"] = "5Aep861" + secrets.token_urlsafe(40)
@@ -275,7 +275,8 @@ def soap_fault(code: str, message: str) -> Reply:
     """A SOAP fault (500), readable by literal tag names as some clients do."""
     text = escape(message)
     body = (
-        f'<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{code}: {text}</faultstring><detail><sf:{code} xmlns:sf="urn:fault.partner.soap.sforce.com">'
+        f'<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{code}: {text}</faultstring><detail>'
+        f'<sf:{code} xmlns:sf="urn:fault.partner.soap.sforce.com">'
         f"<sf:exceptionCode>{code}</sf:exceptionCode><sf:exceptionMessage>{text}</sf:exceptionMessage></sf:{code}></detail></soapenv:Fault>"
     )
     return soap(body, 500)

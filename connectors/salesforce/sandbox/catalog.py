@@ -18,7 +18,9 @@ from connectors.salesforce.sandbox.store import Database
 
 DDL = """
 CREATE TABLE IF NOT EXISTS sb_object (name TEXT PRIMARY KEY COLLATE NOCASE, id TEXT, key_prefix TEXT, metadata TEXT);
-CREATE TABLE IF NOT EXISTS sb_field (object TEXT COLLATE NOCASE, name TEXT COLLATE NOCASE, id TEXT, position INTEGER, metadata TEXT, PRIMARY KEY (object, name))
+CREATE TABLE IF NOT EXISTS sb_field (
+    object TEXT COLLATE NOCASE, name TEXT COLLATE NOCASE, id TEXT, position INTEGER, metadata TEXT, PRIMARY KEY (object, name)
+)
 """
 ACTIVITY = ("Task", "Event")
 NextNumber = Callable[[str], int]
@@ -93,7 +95,9 @@ def targets(full_name: str, objects: dict[str, ObjectDef]) -> tuple[list[ObjectD
     if not name:
         raise SalesforceError("INVALID_FULL_NAME", f"FullName {full_name!r} must be Object.Field__c", fields=("FullName",))
     if owner.lower() in ("task", "event"):
-        raise SalesforceError("FIELD_INTEGRITY_EXCEPTION", f"Entity {owner} does not accept custom fields; define them on Activity", fields=("FullName",))
+        raise SalesforceError(
+            "FIELD_INTEGRITY_EXCEPTION", f"Entity {owner} does not accept custom fields; define them on Activity", fields=("FullName",)
+        )
     names = ACTIVITY if owner.lower() == "activity" else (owner,)
     found = [objects[item.lower()] for item in names if item.lower() in objects]
     if not found:
@@ -124,14 +128,18 @@ def add_field(db: Database, objects: dict[str, ObjectDef], full_name: str, metad
 def _check_targets(item: FieldDef, objects: dict[str, ObjectDef]) -> None:
     for target in item.reference_to:
         if target.lower() not in objects:
-            raise SalesforceError("FIELD_INTEGRITY_EXCEPTION", f"referenceTo value of '{target}' does not resolve to a valid sObject type", fields=("referenceTo",))
+            raise SalesforceError(
+                "FIELD_INTEGRITY_EXCEPTION", f"referenceTo value of '{target}' does not resolve to a valid sObject type", fields=("referenceTo",)
+            )
 
 
 def change_field(db: Database, objects: dict[str, ObjectDef], owner: ObjectDef, item: FieldDef, metadata: dict[str, Any]) -> FieldDef:
     """Replaces a custom field's Metadata (label, length, picklist values …); a change of storage type is refused."""
     changed = field_from_metadata(owner, item.name, metadata, item.field_id or "", lambda text: objects.get(text.lower()))
     if column_type(changed) != column_type(item) or (changed.sql is None) != (item.sql is None):
-        raise SalesforceError("FIELD_INTEGRITY_EXCEPTION", f"Cannot change the type of {item.name} from {item.type} to {changed.type} here", fields=("type",))
+        raise SalesforceError(
+            "FIELD_INTEGRITY_EXCEPTION", f"Cannot change the type of {item.name} from {item.type} to {changed.type} here", fields=("type",)
+        )
     names = [name for name in ACTIVITY if objects[name.lower()].get(item.name) is not None] if owner.name in ACTIVITY else [owner.name]
     for name in names:
         db.write("UPDATE sb_field SET metadata = ? WHERE object = ? AND name = ?", (orjson.dumps(metadata).decode(), name, item.name))

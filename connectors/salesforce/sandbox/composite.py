@@ -82,7 +82,9 @@ def _series(context: Context, routes: Routes, requests: list[dict[str, Any]], an
     for item in requests:
         name = str(item["referenceId"])
         if _uses(item) & broken:
-            answers.append({**_halted(name), "body": [{"errorCode": "PROCESSING_HALTED", "message": "Invalid reference specified. Referenced request failed."}]})
+            answers.append(
+                {**_halted(name), "body": [{"errorCode": "PROCESSING_HALTED", "message": "Invalid reference specified. Referenced request failed."}]}
+            )
             broken.add(name)
             continue
         status, body, headers = _one(context, routes, item, known)

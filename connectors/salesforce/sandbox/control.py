@@ -214,7 +214,13 @@ def app(context: Context) -> Answer:
     context.state.db.write(
         "INSERT INTO sb_app VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (client_id) DO UPDATE SET client_secret = excluded.client_secret, "
         "run_as = excluded.run_as, public_key = excluded.public_key",
-        (body["client_id"], body["client_secret"], body.get("name", "app"), context.state.user(body.get("run_as", "integration")).id, body.get("public_key")),
+        (
+            body["client_id"],
+            body["client_secret"],
+            body.get("name", "app"),
+            context.state.user(body.get("run_as", "integration")).id,
+            body.get("public_key"),
+        ),
     )
     return {"ok": True}
 
@@ -238,9 +244,15 @@ def write(context: Context) -> Answer:
     """`{"user": "csm", "object", "operation", "rows", "external_id_field"?}`: a person's edit in the UI, with that person's rights."""
     body = context.json_object()
     results = context.state.write_records(
-        body["object"], body.get("operation", "update"), body["rows"], external_id_field=body.get("external_id_field"), user=context.state.user(body["user"])
+        body["object"],
+        body.get("operation", "update"),
+        body["rows"],
+        external_id_field=body.get("external_id_field"),
+        user=context.state.user(body["user"]),
     )
-    return [{"id": item.id, "success": item.success, "created": item.created, "errors": [error.as_json() for error in item.errors]} for item in results]
+    return [
+        {"id": item.id, "success": item.success, "created": item.created, "errors": [error.as_json() for error in item.errors]} for item in results
+    ]
 
 
 def touch(context: Context) -> Answer:
@@ -252,7 +264,8 @@ def touch(context: Context) -> Answer:
     with context.state.transaction() as connection:
         stamp = context.state.stamp()
         connection.executemany(
-            f'UPDATE {quote(item.name)} SET {columns}"SystemModstamp" = ? WHERE "Id" = ?', [(*values.values(), stamp, record_id) for record_id in body["ids"]]
+            f'UPDATE {quote(item.name)} SET {columns}"SystemModstamp" = ? WHERE "Id" = ?',
+            [(*values.values(), stamp, record_id) for record_id in body["ids"]],
         )
     return {"ok": True}
 

@@ -42,7 +42,9 @@ def _int(metadata: dict[str, Any], name: str, low: int, high: int) -> int:
 def check_name(name: str) -> None:
     """Refuses API names the org refuses: letters, digits, single underscores, `__c`, at most 40 characters before it."""
     if not NAME.fullmatch(name) or len(name) > 43:
-        raise SalesforceError("INVALID_FIELD", f"The field name {name!r} can only contain alphanumeric characters, begin with a letter and end with __c")
+        raise SalesforceError(
+            "INVALID_FIELD", f"The field name {name!r} can only contain alphanumeric characters, begin with a letter and end with __c"
+        )
 
 
 def field_from_metadata(owner: ObjectDef, name: str, metadata: dict[str, Any], field_id: str, lookup: Lookup) -> FieldDef:
@@ -72,7 +74,9 @@ def field_from_metadata(owner: ObjectDef, name: str, metadata: dict[str, Any], f
 def _formula_field(owner: ObjectDef, name: str, kind: str, common: dict[str, Any], lookup: Lookup) -> FieldDef:
     metadata = common["developer_metadata"]
     text = str(metadata["formula"])
-    common.update(calculated=True, formula=text, createable=False, updateable=False, nillable=kind != "Checkbox", sql=compile_formula(text, owner, lookup))
+    common.update(
+        calculated=True, formula=text, createable=False, updateable=False, nillable=kind != "Checkbox", sql=compile_formula(text, owner, lookup)
+    )
     if kind in ("Number", "Currency", "Percent"):
         common.update(precision=int(metadata.get("precision") or 18), scale=int(metadata.get("scale") or 0))
     if kind == "Text":
@@ -146,7 +150,11 @@ def object_from_metadata(name: str, metadata: dict[str, Any], key_prefix: str, o
     setting = bool(metadata.get("customSettingsType"))
     lines = ["Id id ro noperm lookup", "OwnerId reference to=User+Group:Owner: default=@user req", "IsDeleted boolean ro noperm"]
     if setting:
-        lines = ["Id id ro noperm lookup", "IsDeleted boolean ro noperm", "SetupOwnerId reference to=Organization+Profile+User:SetupOwner: noperm noupd"]
+        lines = [
+            "Id id ro noperm lookup",
+            "IsDeleted boolean ro noperm",
+            "SetupOwnerId reference to=Organization+Profile+User:SetupOwner: noperm noupd",
+        ]
     fields = {item.key: item for item in (parse_field(line, {}) for line in lines)}
     fields["name"] = _name_field(metadata.get("nameField") or {}, setting)
     for line in STAMPS:

@@ -42,7 +42,9 @@ def delete_statements(state: State, item: ObjectDef, ids: Sequence[str], user: U
         found = [
             row[0]
             for part in chunks(ids)
-            for row in state.read(f'SELECT "Id" FROM {quote(child.name)} WHERE {quote(column.name)} IN ({marks(len(part))}) AND "IsDeleted" = 0', tuple(part))
+            for row in state.read(
+                f'SELECT "Id" FROM {quote(child.name)} WHERE {quote(column.name)} IN ({marks(len(part))}) AND "IsDeleted" = 0', tuple(part)
+            )
         ]
         if not found:
             continue
@@ -50,7 +52,9 @@ def delete_statements(state: State, item: ObjectDef, ids: Sequence[str], user: U
             if depth < 5:
                 statements += delete_statements(state, child, found, user, depth + 1)
         else:
-            statements.append((f'UPDATE {quote(child.name)} SET {quote(column.name)} = NULL, "SystemModstamp" = ? WHERE "Id" = ?', [(stamp, i) for i in found]))
+            statements.append(
+                (f'UPDATE {quote(child.name)} SET {quote(column.name)} = NULL, "SystemModstamp" = ? WHERE "Id" = ?', [(stamp, i) for i in found])
+            )
     return statements
 
 
@@ -85,7 +89,7 @@ def purge(state: State, object_name: str, ids: Sequence[str]) -> int:
 
 
 def merge(state: State, object_name: str, master_id: str, loser_ids: Sequence[str], user: User) -> int:
-    """Merges up to two records into the master: their children move over, they go to the bin with MasterRecordId set. The number of moved children."""
+    """Merges up to two records into the master: their children move over, they go to the bin with MasterRecordId set. Answers the children moved."""
     item = state.object(object_name)
     if not item.mergeable:
         raise SalesforceError("INVALID_OPERATION", f"{item.name} cannot be merged")
@@ -99,11 +103,12 @@ def merge(state: State, object_name: str, master_id: str, loser_ids: Sequence[st
             column = child.fields[link.field.lower()]
             if column.generated is not None or column.sql is not None or column.key == "masterrecordid":
                 continue
-            sql = f'UPDATE {quote(child.name)} SET {quote(column.name)} = ?, "SystemModstamp" = ? WHERE {quote(column.name)} IN ({marks(len(loser_ids))})'
+            name = quote(column.name)
+            sql = f'UPDATE {quote(child.name)} SET {name} = ?, "SystemModstamp" = ? WHERE {name} IN ({marks(len(loser_ids))})'
             moved += state.db.write(sql, (master_id, stamp, *loser_ids))
         sql = (
-            f'UPDATE {quote(item.name)} SET "IsDeleted" = 1, "MasterRecordId" = ?, "SystemModstamp" = ?, "LastModifiedDate" = ?, "LastModifiedById" = ? '
-            f'WHERE "Id" IN ({marks(len(loser_ids))}) AND "IsDeleted" = 0'
+            f'UPDATE {quote(item.name)} SET "IsDeleted" = 1, "MasterRecordId" = ?, "SystemModstamp" = ?, "LastModifiedDate" = ?, '
+            f'"LastModifiedById" = ? WHERE "Id" IN ({marks(len(loser_ids))}) AND "IsDeleted" = 0'
         )
         if state.db.write(sql, (master_id, stamp, stamp, user.id, *loser_ids)) != len(loser_ids):
             raise SalesforceError("ENTITY_IS_DELETED", "entity is deleted", status=404)

@@ -7,8 +7,10 @@ from typing import Any
 from connectors.salesforce.sandbox.schema import SOAP_TYPES, FieldDef, ObjectDef
 from connectors.salesforce.sandbox.state import State, User
 
+MASTER = "012000000000000AAA"
 FLAGS = {
-    "activateable": False, "deletable": True, "deprecatedAndHidden": False, "createable": True, "updateable": True, "feedEnabled": False, "hasSubtypes": False,
+    "activateable": False, "deletable": True, "deprecatedAndHidden": False, "createable": True, "updateable": True, "feedEnabled": False,
+    "hasSubtypes": False,
     "isInterface": False, "isSubtype": False, "layoutable": True, "mruEnabled": True, "replicateable": True, "retrieveable": True, "searchable": True,
     "triggerable": True, "undeletable": True,
 }  # fmt: skip
@@ -52,8 +54,9 @@ def object_describe(state: State, item: ObjectDef, user: User, version: str) -> 
     answer["fields"] = [field_describe(column, column.key in editable) for key, column in item.fields.items() if key in visible]
     answer["childRelationships"] = [
         {
-            "cascadeDelete": link.cascade_delete, "childSObject": link.child, "deprecatedAndHidden": False, "field": link.field, "junctionIdListNames": [],
-            "junctionReferenceTo": [], "relationshipName": link.relationship_name, "restrictedDelete": link.restricted_delete,
+            "cascadeDelete": link.cascade_delete, "childSObject": link.child, "deprecatedAndHidden": False, "field": link.field,
+            "junctionIdListNames": [], "junctionReferenceTo": [],
+            "relationshipName": link.relationship_name, "restrictedDelete": link.restricted_delete,
         }
         for link in item.children
         if link.field.lower() in state.visible_fields(link.child, user)
@@ -61,7 +64,7 @@ def object_describe(state: State, item: ObjectDef, user: User, version: str) -> 
     answer["recordTypeInfos"] = [
         {
             "active": True, "available": True, "defaultRecordTypeMapping": True, "developerName": "Master", "master": True, "name": "Master",
-            "recordTypeId": "012000000000000AAA", "urls": {"layout": f"/services/data/v{version}/sobjects/{item.name}/describe/layouts/012000000000000AAA"},
+            "recordTypeId": MASTER, "urls": {"layout": f"/services/data/v{version}/sobjects/{item.name}/describe/layouts/{MASTER}"},
         }
     ]  # fmt: skip
     return answer
@@ -75,19 +78,22 @@ def field_describe(item: FieldDef, editable: bool) -> dict[str, Any]:
     return {
         "aggregatable": plain and item.type not in ("boolean",), "aiPredictionField": False, "autoNumber": item.auto_number is not None,
         "byteLength": item.length * 3 if text else (18 if item.type in ("id", "reference") else 0), "calculated": item.calculated,
-        "calculatedFormula": item.formula, "cascadeDelete": item.cascade_delete, "caseSensitive": item.case_sensitive, "compoundFieldName": _compound(item),
+        "calculatedFormula": item.formula, "cascadeDelete": item.cascade_delete, "caseSensitive": item.case_sensitive,
+        "compoundFieldName": _compound(item),
         "controllerName": None, "createable": item.createable and not item.calculated and editable, "custom": item.custom,
         "defaultValue": bool(item.default) if item.type == "boolean" else None,
         "defaultValueFormula": None, "defaultedOnCreate": item.default is not None or item.type == "boolean" or item.name in ("Id", "OwnerId"),
         "dependentPicklist": False, "deprecatedAndHidden": False, "digits": item.precision if item.type == "int" else 0,
-        "displayLocationInDecimal": False, "encrypted": False, "externalId": item.external_id, "extraTypeInfo": "plaintextarea" if item.long_text else None,
+        "displayLocationInDecimal": False, "encrypted": False, "externalId": item.external_id,
+        "extraTypeInfo": "plaintextarea" if item.long_text else None,
         "filterable": plain, "filteredLookupInfo": None, "formulaTreatNullNumberAsZero": False,
         "groupable": plain and item.type not in ("datetime", "double", "currency", "percent") and not formula, "highScaleNumber": False,
         "htmlFormatted": False, "idLookup": item.id_lookup, "inlineHelpText": item.help, "label": item.label,
         "length": item.length if text or item.type in ("id", "reference") else 0, "mask": None, "maskType": None, "name": item.name,
         "nameField": item.name_field, "namePointing": item.polymorphic, "nillable": item.nillable, "permissionable": item.permissionable,
         "picklistValues": [
-            {"active": entry.active, "defaultValue": entry.default, "label": entry.label, "validFor": None, "value": entry.value} for entry in item.picklist
+            {"active": entry.active, "defaultValue": entry.default, "label": entry.label, "validFor": None, "value": entry.value}
+            for entry in item.picklist
         ],
         "polymorphicForeignKey": item.polymorphic, "precision": item.precision if item.is_number else 0, "queryByDistance": False,
         "referenceTargetField": None, "referenceTo": list(item.reference_to), "relationshipName": item.relationship_name, "relationshipOrder": None,

@@ -1,6 +1,7 @@
 """Fault rules: what goes wrong, for which calls or records, how often. Set through the control API, shared by all worker processes.
 
-A rule is a JSON object. `kind` says what happens, the matchers limit it, `count` (default 1, null = for ever), `skip` and `probability` say how often:
+A rule is a JSON object. `kind` says what happens, the matchers limit it, `count` (default 1, null = for ever), `skip` and `probability` say how
+often:
 
 - `http`: the call is answered with a refusal. `body` names one of `BODIES`, or `status` with `code` and `message`.
 - `delay`: `seconds` before the call is handled. `reset`: the connection drops, `when` = `before` or `after` the work is done.

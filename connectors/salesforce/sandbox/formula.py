@@ -91,7 +91,10 @@ class _Parser:
         left = self.unary()
         while self.peek() in ("*", "/"):
             operator = self.take()[1]
-            left = (f"({left[0]} {operator} {self.unary()[0]} * 1.0)" if operator == "*" else f"({left[0]} * 1.0 / nullif({self.unary()[0]}, 0))", "number")
+            left = (
+                f"({left[0]} {operator} {self.unary()[0]} * 1.0)" if operator == "*" else f"({left[0]} * 1.0 / nullif({self.unary()[0]}, 0))",
+                "number",
+            )
         return left
 
     def unary(self) -> Value:

@@ -9,15 +9,15 @@ from connectors.salesforce.sandbox.coerce import RowRefused, refuse
 from connectors.salesforce.sandbox.schema import ObjectDef
 
 _ACCOUNT_OF = (
-    "coalesce(CASE substr(\"WhatId\", 1, 3) WHEN '001' THEN \"WhatId\" "
+    'coalesce(CASE substr("WhatId", 1, 3) WHEN \'001\' THEN "WhatId" '
     + " ".join(
-        f"WHEN '{prefix}' THEN (SELECT p.\"AccountId\" FROM \"{name}\" p WHERE p.\"Id\" = \"WhatId\")"
+        f'WHEN \'{prefix}\' THEN (SELECT p."AccountId" FROM "{name}" p WHERE p."Id" = "WhatId")'
         for prefix, name in (("006", "Opportunity"), ("800", "Contract"), ("801", "Order"), ("02i", "Asset"), ("500", "Case"))
     )
     + ' END, (SELECT c."AccountId" FROM "Contact" c WHERE c."Id" = "WhoId"))'
 )
 _LINE = '(SELECT e.{0} FROM "PricebookEntry" e WHERE e."Id" = "PricebookEntryId")'
-_MINUTES = '\'+\' || "DurationInMinutes" || \' minutes\''
+_MINUTES = "'+' || \"DurationInMinutes\" || ' minutes'"
 _STAMP = "'%Y-%m-%dT%H:%M:%S.000+0000'"
 
 # SQL run after a save of the object; {where} limits it to the saved rows. None of it moves SystemModstamp.

@@ -32,7 +32,9 @@ def call(context: Context) -> Reply:
     session = next((node.text or "" for node in root.iter() if auth.local(node) == "sessionId"), "")
     user = auth.session_user(context.state, f"Bearer {session}")
     if user is None:
-        return auth.soap_fault("INVALID_SESSION_ID", "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing session hash")
+        return auth.soap_fault(
+            "INVALID_SESSION_ID", "Invalid Session ID found in SessionHeader: Illegal Session. Session not found, missing session hash"
+        )
     context.user = user
     body = next((node for node in root if auth.local(node) == "Body"), None)
     request = next(iter(body), None) if body is not None else None

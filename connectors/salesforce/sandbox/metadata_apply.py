@@ -74,10 +74,8 @@ def _permission_set(state: State, name: str, metadata: dict[str, Any], operation
             raise _missing("PermissionSet", name)
         if operation == "create" and found:
             raise SalesforceError("DUPLICATE_DEVELOPER_NAME", f"There is already a permission set named {name}.")
-        if found:
-            set_id = found[0][0]
-        else:
-            set_id = _written(state, "PermissionSet", {"Name": name, "Label": metadata.get("label") or name})
+        row = {"Name": name, "Label": metadata.get("label") or name}
+        set_id = found[0][0] if found else _written(state, "PermissionSet", row)
         for entry in as_list(metadata.get("fieldPermissions")):
             _field_permission(state, set_id, entry)
         for entry in as_list(metadata.get("objectPermissions")):

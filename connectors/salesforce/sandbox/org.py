@@ -52,7 +52,8 @@ def create_org(state: State) -> None:
         state.db.write("INSERT INTO sb_user VALUES (?, ?, ?, ?, ?, ?)", values)
     state.db.write(
         f'INSERT INTO "Organization" ("Id", "Name", "LanguageLocaleKey", "DefaultLocaleSidKey", "TimeZoneSidKey", "FiscalYearStartMonth", '
-        f'"OrganizationType", "IsSandbox", "InstanceName", {columns}) VALUES (?, ?, \'ja\', \'ja_JP\', \'Asia/Tokyo\', 4, ?, 1, \'SBX1\', ?, ?, ?, ?, ?)',
+        f"\"OrganizationType\", \"IsSandbox\", \"InstanceName\", {columns}) "
+        "VALUES (?, ?, 'ja', 'ja_JP', 'Asia/Tokyo', 4, ?, 1, 'SBX1', ?, ?, ?, ?, ?)",
         (ORG_ID, "Sandbox Org", "Enterprise Edition", *marks),
     )
     _register_apps(state, dict(zip((row[0] for row in USERS), users, strict=True)))

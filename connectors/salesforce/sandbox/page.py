@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from connectors.salesforce.sandbox.errors import not_found
+from connectors.salesforce.sandbox.ids import to18
 from connectors.salesforce.sandbox.page_model import account_list, record_view
 from connectors.salesforce.sandbox.page_templates import LIST, RECORD
-from connectors.salesforce.sandbox.ids import to18
 from connectors.salesforce.sandbox.routing import Context, Reply, Routes
 
 HTML_TYPE = "text/html;charset=UTF-8"
@@ -28,12 +30,18 @@ def _language(context: Context) -> str:
     return "en" if context.params.get("lang") == "en" else "ja"
 
 
+def _shared(context: Context) -> dict[str, str]:
+    """What every page needs: the language, the viewer, and the query string that keeps both."""
+    language, viewer = _language(context), context.params.get("as", "")
+    part = f"&as={quote(viewer)}" if viewer else ""
+    return {"lang": language, "as_": viewer, "as_part": part, "keep": f"lang={language}{part}"}
+
+
 def home(context: Context) -> Reply:
     """`GET /?q=&lang=`: accounts by name."""
     _viewer(context)
-    language = _language(context)
-    text = LIST.render(rows=account_list(context.state, context.params.get("q", "")), q=context.params.get("q", ""), lang=language, as_=context.params.get("as"))
-    return Reply(text, media_type=HTML_TYPE)
+    text = context.params.get("q", "")
+    return Reply(LIST.render(rows=account_list(context.state, text), q=text, **_shared(context)), media_type=HTML_TYPE)
 
 
 def record(context: Context) -> Reply:
@@ -42,9 +50,8 @@ def record(context: Context) -> Reply:
     record_id = to18(context.path["id"])
     if record_id is None:
         raise not_found()
-    language = _language(context)
-    view = record_view(context.state, context.user, context.path["object"], record_id, language)
-    return Reply(RECORD.render(view=view, lang=language, as_=context.params.get("as")), media_type=HTML_TYPE)
+    view = record_view(context.state, context.user, context.path["object"], record_id, _language(context))
+    return Reply(RECORD.render(view=view, **_shared(context)), media_type=HTML_TYPE)
 
 
 def short(context: Context) -> Reply:

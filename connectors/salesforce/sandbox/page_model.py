@@ -72,7 +72,7 @@ def account_list(state: State, text: str) -> list[dict[str, Any]]:
     pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
     sql = (
         'SELECT a."Id", a."Name", a."Industry", u."Name" FROM "Account" a LEFT JOIN "User" u ON u."Id" = a."OwnerId" '
-        "WHERE a.\"IsDeleted\" = 0 AND a.\"Name\" LIKE ? ESCAPE '\\' ORDER BY a.\"Name\" LIMIT ?"
+        'WHERE a."IsDeleted" = 0 AND a."Name" LIKE ? ESCAPE \'\\\' ORDER BY a."Name" LIMIT ?'
     )
     return [{"id": key, "name": name, "industry": industry, "owner": owner} for key, name, industry, owner in state.read(sql, (pattern, LIST_ROWS))]
 
@@ -98,7 +98,8 @@ def record_view(state: State, user: User, object_name: str, record_id: str, lang
 def _sections(shower: _Shower, item: ObjectDef, values: dict[str, Any]) -> list[Section]:
     texts = TEXTS[shower.language]
     sections = [
-        Section(part.title, [shower.cell(item, name, values) for name in part.fields if name.lower() in values], main=True) for part in shower.layout.sections
+        Section(part.title, [shower.cell(item, name, values) for name in part.fields if name.lower() in values], main=True)
+        for part in shower.layout.sections
     ]
     shown = {name.lower() for part in shower.layout.sections for name in part.fields}
     details = [column for column in _details(item) if column.key in values and column.key not in shown]
@@ -155,11 +156,13 @@ def _related_columns(child: ObjectDef, link: ChildRelationship, visible: frozens
     preferred = {
         "Contract": ("ContractNumber", "Status", "StartDate", "EndDate"), "Opportunity": ("Name", "StageName", "Amount", "CloseDate"),
         "Case": ("CaseNumber", "Subject", "Status", "Priority"), "Task": ("Subject", "ActivityDate", "Status", "Type"),
-        "Event": ("Subject", "StartDateTime", "Type"), "Contact": ("Name", "Title", "Email"), "Order": ("OrderNumber", "EffectiveDate", "TotalAmount"),
-        "Asset": ("Name", "Status", "Quantity"),
+        "Event": ("Subject", "StartDateTime", "Type"), "Contact": ("Name", "Title", "Email"),
+        "Order": ("OrderNumber", "EffectiveDate", "TotalAmount"), "Asset": ("Name", "Status", "Quantity"),
     }.get(child.name, ("Name",))  # fmt: skip
     columns = [child.fields[name.lower()] for name in preferred]
-    custom = [column for key, column in child.fields.items() if column.custom and key in visible and column.name != link.field and not column.long_text]
+    custom = [
+        column for key, column in child.fields.items() if column.custom and key in visible and column.name != link.field and not column.long_text
+    ]
     return columns + custom[: max(0, RELATED_COLUMNS - len(columns))]
 
 
@@ -185,7 +188,9 @@ class _Shower:
             link = f"/lightning/r/{target.name}/{value}/view" if target is not None else None
         if column.picklist and value:
             kind = "pill"
-            text = self.layout.values.get((column.name, str(value)), next((entry.label for entry in column.picklist if entry.value == value), str(value)))
+            text = self.layout.values.get(
+                (column.name, str(value)), next((entry.label for entry in column.picklist if entry.value == value), str(value))
+            )
         return Cell(self.label(item, column), text, link, kind, self.layout.helps.get(column.name, column.help))
 
     def text(self, column: FieldDef, value: Any) -> str:

@@ -28,35 +28,38 @@ dt { color: var(--soft); font-size: .8rem; } dd { margin: 0; white-space: pre-wr
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8rem; }
 th, td { padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.double, td.currency, td.percent, td.int { text-align: right; font-variant-numeric: tabular-nums; }
-form { display: flex; gap: .5rem; margin-bottom: .8rem; } input { flex: 1; padding: .4rem .6rem; border: 1px solid var(--line); border-radius: 4px; font: inherit; }
+form { display: flex; gap: .5rem; margin-bottom: .8rem; }
+input { flex: 1; padding: .4rem .6rem; border: 1px solid var(--line); border-radius: 4px; font: inherit; }
 button { padding: .4rem 1rem; border: 1px solid var(--link); border-radius: 4px; background: var(--link); color: #fff; font: inherit; }
 </style></head><body>
-<header><a class="home" href="/?lang={{ lang }}{% if as_ %}&amp;as={{ as_ }}{% endif %}">Sandbox CRM</a>
-<nav><a href="?lang=ja{% if as_ %}&amp;as={{ as_ }}{% endif %}">日本語</a><a href="?lang=en{% if as_ %}&amp;as={{ as_ }}{% endif %}">English</a></nav></header>
+<header><a class="home" href="/?{{ keep }}">Sandbox CRM</a>
+<nav><a href="?lang=ja{{ as_part }}">日本語</a><a href="?lang=en{{ as_part }}">English</a></nav></header>
 <main>{% block main %}{% endblock %}</main></body></html>"""
 
 _LIST = """{% extends "base" %}
 {% block title %}{{ "取引先" if lang == "ja" else "Accounts" }}{% endblock %}
 {% block main %}<div class="card"><h1>{{ "取引先" if lang == "ja" else "Accounts" }}</h1>
 <form method="get"><input type="hidden" name="lang" value="{{ lang }}">{% if as_ %}<input type="hidden" name="as" value="{{ as_ }}">{% endif %}
-<input name="q" value="{{ q }}" aria-label="{{ '検索' if lang == 'ja' else 'Search' }}" placeholder="{{ '名前で検索' if lang == 'ja' else 'Search by name' }}">
+<input name="q" value="{{ q }}" aria-label="{{ '検索' if lang == 'ja' else 'Search' }}"
+ placeholder="{{ '名前で検索' if lang == 'ja' else 'Search by name' }}">
 <button>{{ "検索" if lang == "ja" else "Search" }}</button></form>
 <table><thead><tr><th>{{ "取引先名" if lang == "ja" else "Account Name" }}</th><th>{{ "業種" if lang == "ja" else "Industry" }}</th>
 <th>{{ "所有者" if lang == "ja" else "Owner" }}</th></tr></thead><tbody>
-{% for row in rows %}<tr><td><a href="/lightning/r/Account/{{ row.id }}/view?lang={{ lang }}{% if as_ %}&amp;as={{ as_ }}{% endif %}">{{ row.name }}</a></td>
+{% for row in rows %}<tr><td><a href="/lightning/r/Account/{{ row.id }}/view?{{ keep }}">{{ row.name }}</a></td>
 <td>{{ row.industry or "" }}</td><td>{{ row.owner or "" }}</td></tr>
 {% else %}<tr><td colspan="3">{{ "見つかりません" if lang == "ja" else "Nothing found" }}</td></tr>{% endfor %}
 </tbody></table></div>{% endblock %}"""
 
 _RECORD = """{% extends "base" %}
-{% macro show(cell) %}{% if cell.link %}<a href="{{ cell.link }}?lang={{ lang }}{% if as_ %}&amp;as={{ as_ }}{% endif %}">{{ cell.text }}</a>
+{% macro show(cell) %}{% if cell.link %}<a href="{{ cell.link }}?{{ keep }}">{{ cell.text }}</a>
 {%- elif cell.kind == "pill" and cell.text %}<span class="pill">{{ cell.text }}</span>{% else %}{{ cell.text }}{% endif %}{% endmacro %}
 {% block title %}{{ view.title }}{% endblock %}
 {% block main %}
 <div class="card title"><div><small>{{ view.object_label }}</small><h1>{{ view.title }}</h1></div>
 <div class="actions">{% for action in view.actions %}<span class="action">{{ action }}</span>{% endfor %}</div></div>
 {% for section in view.sections %}<section class="card{% if section.main %} main{% endif %}"><h2>{{ section.title }}</h2><dl>
-{% for cell in section.cells %}<div class="{{ cell.kind }}"><dt{% if cell.help %} title="{{ cell.help }}"{% endif %}>{{ cell.label }}</dt><dd>{{ show(cell) }}</dd></div>
+{% for cell in section.cells %}<div class="{{ cell.kind }}">
+<dt{% if cell.help %} title="{{ cell.help }}"{% endif %}>{{ cell.label }}</dt><dd>{{ show(cell) }}</dd></div>
 {% endfor %}</dl></section>{% endfor %}
 {% for list in view.related %}<section class="card"><h2>{{ list.title }} ({{ list.total }})</h2><table><thead><tr>
 {% for column in list.columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>

@@ -48,4 +48,6 @@ def query_all(context: Context) -> Reply:
 
 def more(context: Context) -> Reply:
     """`GET query/{locator}-{offset}`."""
-    return Reply(soql_result.next_page(context.state, context.user, context.path["locator"], api_path=_api_path(context), page_size=_page_size(context)))
+    return Reply(
+        soql_result.next_page(context.state, context.user, context.path["locator"], api_path=_api_path(context), page_size=_page_size(context))
+    )

@@ -167,8 +167,8 @@ def _columns(context: Context, item: ObjectDef, names: str | Sequence[str] | Non
         column = item.get(name.strip())
         if column is None or column.key not in visible:
             message = (
-                f"No such column '{name.strip()}' on entity '{item.name}'. If you are attempting to use a custom field, be sure to append the '__c' after "
-                "the custom field name. Please reference your WSDL or the describe call for the appropriate names."
+                f"No such column '{name.strip()}' on entity '{item.name}'. If you are attempting to use a custom field, be sure to append the '__c' "
+                "after the custom field name. Please reference your WSDL or the describe call for the appropriate names."
             )
             raise SalesforceError("INVALID_FIELD", message)
         chosen.append(column)
@@ -264,7 +264,7 @@ def upsert(context: Context) -> Reply:
     row = {**sent, field: context.path["value"]}
     result = context.state.write_records(item.name, "upsert", [row], external_id_field=field, user=context.user, update_only=only)[0]
     raise_for(result)
-    body = {"id": result.id, "success": True, "errors": [], "created": result.created}
+    body: dict[str, Any] = {"id": result.id, "success": True, "errors": [], "created": result.created}
     if result.created:
         return Reply(body, 201, {"Location": f"/services/data/v{context.version}/sobjects/{item.name}/{url_quote(str(result.id))}"})
     return Reply(body) if float(context.version) >= 46 else Reply(None, 204)
@@ -289,7 +289,7 @@ def retrieve(context: Context) -> Reply:
     """`GET|POST composite/sobjects/X`: up to 2,000 records in order, null for what is missing."""
     item = _object(context)
     if context.method == "POST":
-        body = context.json_object()
+        body: dict[str, Any] = context.json_object()
         ids, names = body.get("ids"), body.get("fields")
     else:
         ids, names = context.params.get("ids", "").split(","), context.params.get("fields", "").split(",")

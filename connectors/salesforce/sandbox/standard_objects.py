@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connectors.salesforce.sandbox import standard_setup as setup
 from connectors.salesforce.sandbox.schema import ObjectDef
 from connectors.salesforce.sandbox.standard_parse import parse_object
 
@@ -9,7 +10,7 @@ ADDRESS = "{0}Street textarea\n{0}City string(40)\n{0}State string(80)\n{0}Posta
 
 # The last day of a term of whole months: month ends are clipped before the day is taken off.
 _TERM_END = (
-    "CASE WHEN \"StartDate\" IS NULL OR \"ContractTerm\" IS NULL THEN NULL ELSE date(min("
+    'CASE WHEN "StartDate" IS NULL OR "ContractTerm" IS NULL THEN NULL ELSE date(min('
     "date(\"StartDate\", '+' || CAST(\"ContractTerm\" AS INTEGER) || ' months'),"
     "date(\"StartDate\", 'start of month', '+' || (CAST(\"ContractTerm\" AS INTEGER) + 1) || ' months', '-1 day')), '-1 day') END"
 )
@@ -23,13 +24,11 @@ EXPRESSIONS = {
     "contact_name": "trim(coalesce(\"FirstName\" || ' ', '') || coalesce(\"LastName\", ''))",
     "opp_closed": "(\"StageName\" IN ('Closed Won','Closed Lost'))",
     "opp_won": "(\"StageName\" = 'Closed Won')",
-    "opp_forecast": (
-        "CASE WHEN \"StageName\" = 'Closed Won' THEN 'Closed' WHEN \"StageName\" = 'Closed Lost' THEN 'Omitted' ELSE 'Pipeline' END"
-    ),
-    "task_closed": "(\"Status\" IS NOT NULL AND \"Status\" = 'Completed')",
-    "task_high": "(\"Priority\" IS NOT NULL AND \"Priority\" = 'High')",
+    "opp_forecast": ("CASE WHEN \"StageName\" = 'Closed Won' THEN 'Closed' WHEN \"StageName\" = 'Closed Lost' THEN 'Omitted' ELSE 'Pipeline' END"),
+    "task_closed": '("Status" IS NOT NULL AND "Status" = \'Completed\')',
+    "task_high": '("Priority" IS NOT NULL AND "Priority" = \'High\')',
     "case_closed": "(\"Status\" IS NOT NULL AND \"Status\" IN ('Closed','Resolved'))",
-    "line_total": "\"UnitPrice\" * \"Quantity\"",
+    "line_total": '"UnitPrice" * "Quantity"',
     "order_total": 'SELECT coalesce(sum(i."UnitPrice" * i."Quantity"), 0.0) FROM "OrderItem" i WHERE i."OrderId" = {t}."Id" AND i."IsDeleted" = 0',
     "last_activity": (
         'SELECT max(d) FROM (SELECT max("ActivityDate") d FROM "Task" WHERE "AccountId" = {t}."Id" AND "IsDeleted" = 0 AND "IsClosed" = 1 '
@@ -51,7 +50,10 @@ Fax phone
 AccountNumber string(40)
 Website url
 Sic string(20)
-Industry picklist pick=Agriculture|Apparel|Banking|Biotechnology|Chemicals|Communications|Construction|Consulting|Education|Electronics|Energy|Engineering|Entertainment|Environmental|Finance|Food_&_Beverage|Government|Healthcare|Hospitality|Insurance|Machinery|Manufacturing|Media|Retail|Shipping|Technology|Telecommunications|Transportation|Utilities|Other
+Industry picklist pick=Agriculture|Apparel|Banking|Biotechnology|\
+Chemicals|Communications|Construction|Consulting|Education|Electronics|Energy|Engineering|Entertainment|Environmental|\
+Finance|Food_&_Beverage|Government|Healthcare|Hospitality|Insurance|Machinery|Manufacturing|Media|Retail|\
+Shipping|Technology|Telecommunications|Transportation|Utilities|Other
 AnnualRevenue currency(18,0)
 NumberOfEmployees int(8)
 Ownership picklist pick=Public|Private|Subsidiary|Other
@@ -118,7 +120,8 @@ AccountId reference to=Account:Account:Opportunities cascade
 IsPrivate boolean
 Name string(120) req name
 Description textarea(32000) long
-StageName picklist req pick=Prospecting|Qualification|Needs_Analysis|Value_Proposition|Id._Decision_Makers|Perception_Analysis|Proposal/Price_Quote|Negotiation/Review|Closed_Won|Closed_Lost
+StageName picklist req pick=Prospecting|Qualification|Needs_Analysis|Value_Proposition|Id._Decision_Makers|\
+Perception_Analysis|Proposal/Price_Quote|Negotiation/Review|Closed_Won|Closed_Lost
 Amount currency(18,2)
 Probability percent(3,0)
 TotalOpportunityQuantity double(18,2)
@@ -314,103 +317,39 @@ OwnerId reference to=User+Group:Owner: default=@user
 Comments textarea(4000) long
 """
 
-USER = """
-Username string(80) req unique lookup
-LastName string(80) req
-FirstName string(40)
-Name string(121) name gen=contact_name noperm
-CompanyName string(80)
-Division string(80)
-Department string(80)
-Title string(80)
-Email email req lookup
-Alias string(8) req
-IsActive boolean
-UserType picklist ro pick=Standard default=Standard
-TimeZoneSidKey picklist default=Asia/Tokyo pick=Asia/Tokyo|America/Los_Angeles|Europe/London|GMT
-LocaleSidKey picklist default=ja_JP pick=ja_JP|en_US|en_GB
-EmailEncodingKey picklist default=UTF-8 pick=UTF-8
-LanguageLocaleKey picklist default=ja pick=ja|en_US
-ProfileId reference to=Profile:Profile:Users
-UserRoleId reference to=UserRole:UserRole:Users
-ManagerId reference to=User:Manager:ManagedUsers
-EmployeeNumber string(20)
-FederationIdentifier string(512)
-LastLoginDate datetime ro
-"""
-
-ORGANIZATION = """
-Name string(80) req name
-Division string(80)
-LanguageLocaleKey picklist pick=ja|en_US default=ja
-DefaultLocaleSidKey picklist pick=ja_JP|en_US default=ja_JP
-TimeZoneSidKey picklist pick=Asia/Tokyo|GMT default=Asia/Tokyo
-FiscalYearStartMonth int(9) default=4
-OrganizationType picklist ro pick=Enterprise_Edition|Developer_Edition
-IsSandbox boolean ro
-InstanceName string(5) ro
-NamespacePrefix string(15) ro
-"""
-
-SIMPLE = "Name string(255) req name\n"
-CAMPAIGN = "Name string(80) req name\nIsActive boolean\nType picklist pick=Conference|Webinar|Email|Other\nStatus picklist pick=Planned|In_Progress|Completed\nStartDate date\nEndDate date\nOwnerId reference to=User:Owner: default=@user\n"
-CAMPAIGN_MEMBER = "CampaignId reference to=Campaign:Campaign:CampaignMembers cascade req noupd\nContactId reference to=Contact:Contact:CampaignMembers cascade noupd\nStatus picklist pick=Sent|Responded default=Sent\n"
-LEAD = "LastName string(80) req\nFirstName string(40)\nName string(121) name gen=contact_name noperm\nCompany string(255) req\nEmail email\nStatus picklist pick=Open|Working|Closed default=Open\nOwnerId reference to=User+Group:Owner: default=@user\n"
-GROUP = "Name string(40) req name\nDeveloperName string(80)\nType picklist pick=Queue|Regular default=Queue\n"
-TEAM_MEMBER = "AccountId reference to=Account:Account:AccountTeamMembers cascade req noupd\nUserId reference to=User:User:AccountTeams req noupd\nTeamMemberRole picklist pick=Account_Manager|Customer_Success_Manager|Sales_Rep\n"
-
-PERMISSION_SET = """
-Name string(80) req name unique
-Label string(80) req
-LicenseId reference to=PermissionSetLicense:License:
-ProfileId reference ro to=Profile:Profile:
-IsOwnedByProfile boolean ro
-IsCustom boolean ro
-PermissionsApiEnabled boolean
-PermissionsViewSetup boolean
-PermissionsModifyAllData boolean
-PermissionsViewAllData boolean
-Description string(255)
-"""
-ASSIGNMENT = """
-PermissionSetId reference to=PermissionSet:PermissionSet:Assignments cascade req noupd
-AssigneeId reference to=User:Assignee:PermissionSetAssignments cascade req noupd
-IsActive boolean ro default=true
-"""
-FIELD_PERMISSIONS = """
-ParentId reference to=PermissionSet:Parent:FieldPerms cascade req noupd
-SobjectType string(40) req noupd
-Field string(120) req noupd
-PermissionsRead boolean
-PermissionsEdit boolean
-"""
-OBJECT_PERMISSIONS = """
-ParentId reference to=PermissionSet:Parent:ObjectPerms cascade req noupd
-SobjectType string(40) req noupd
-PermissionsRead boolean
-PermissionsCreate boolean
-PermissionsEdit boolean
-PermissionsDelete boolean
-PermissionsViewAllRecords boolean
-PermissionsModifyAllRecords boolean
-"""
-
 
 def standard_objects() -> dict[str, ObjectDef]:
     """Every standard object by lower-case name (children are linked by the catalogue)."""
     table = [
-        ("Account", "001", "Accounts", ACCOUNT), ("Contact", "003", "Contacts", CONTACT), ("Contract", "800", "Contracts", CONTRACT),
-        ("Opportunity", "006", "Opportunities", OPPORTUNITY), ("OpportunityLineItem", "00k", "Opportunity Products", OPPORTUNITY_LINE),
-        ("Product2", "01t", "Products", PRODUCT), ("Pricebook2", "01s", "Price Books", PRICEBOOK),
-        ("PricebookEntry", "01u", "Price Book Entries", PRICEBOOK_ENTRY), ("Order", "801", "Orders", ORDER), ("OrderItem", "802", "Order Products", ORDER_ITEM),
-        ("Asset", "02i", "Assets", ASSET), ("Task", "00T", "Tasks", TASK), ("Event", "00U", "Events", EVENT), ("Case", "500", "Cases", CASE),
-        ("User", "005", "Users", USER), ("Organization", "00D", "Organizations", ORGANIZATION), ("Profile", "00e", "Profiles", SIMPLE),
-        ("UserRole", "00E", "Roles", SIMPLE), ("Group", "00G", "Groups", GROUP), ("Lead", "00Q", "Leads", LEAD), ("Campaign", "701", "Campaigns", CAMPAIGN),
-        ("CampaignMember", "00v", "Campaign Members", CAMPAIGN_MEMBER), ("AccountTeamMember", "01M", "Account Team Members", TEAM_MEMBER),
-        ("PermissionSet", "0PS", "Permission Sets", PERMISSION_SET), ("PermissionSetLicense", "0PL", "Permission Set Licenses", SIMPLE),
-        ("PermissionSetAssignment", "0Pa", "Permission Set Assignments", ASSIGNMENT), ("FieldPermissions", "01k", "Field Permissions", FIELD_PERMISSIONS),
-        ("ObjectPermissions", "110", "Object Permissions", OBJECT_PERMISSIONS),
-    ]  # fmt: skip
+        ("Account", "001", "Accounts", ACCOUNT),
+        ("Contact", "003", "Contacts", CONTACT),
+        ("Contract", "800", "Contracts", CONTRACT),
+        ("Opportunity", "006", "Opportunities", OPPORTUNITY),
+        ("OpportunityLineItem", "00k", "Opportunity Products", OPPORTUNITY_LINE),
+        ("Product2", "01t", "Products", PRODUCT),
+        ("Pricebook2", "01s", "Price Books", PRICEBOOK),
+        ("PricebookEntry", "01u", "Price Book Entries", PRICEBOOK_ENTRY),
+        ("Order", "801", "Orders", ORDER),
+        ("OrderItem", "802", "Order Products", ORDER_ITEM),
+        ("Asset", "02i", "Assets", ASSET),
+        ("Task", "00T", "Tasks", TASK),
+        ("Event", "00U", "Events", EVENT),
+        ("Case", "500", "Cases", CASE),
+        ("User", "005", "Users", setup.USER),
+        ("Organization", "00D", "Organizations", setup.ORGANIZATION),
+        ("Profile", "00e", "Profiles", setup.SIMPLE),
+        ("UserRole", "00E", "Roles", setup.SIMPLE),
+        ("Group", "00G", "Groups", setup.GROUP),
+        ("Lead", "00Q", "Leads", setup.LEAD),
+        ("Campaign", "701", "Campaigns", setup.CAMPAIGN),
+        ("CampaignMember", "00v", "Campaign Members", setup.CAMPAIGN_MEMBER),
+        ("AccountTeamMember", "01M", "Account Team Members", setup.TEAM_MEMBER),
+        ("PermissionSet", "0PS", "Permission Sets", setup.PERMISSION_SET),
+        ("PermissionSetLicense", "0PL", "Permission Set Licenses", setup.SIMPLE),
+        ("PermissionSetAssignment", "0Pa", "Permission Set Assignments", setup.ASSIGNMENT),
+        ("FieldPermissions", "01k", "Field Permissions", setup.FIELD_PERMISSIONS),
+        ("ObjectPermissions", "110", "Object Permissions", setup.OBJECT_PERMISSIONS),
+    ]
     found = {}
     for name, prefix, plural, lines in table:
         item = parse_object(name, prefix, plural, lines, EXPRESSIONS, mergeable=name in ("Account", "Contact"))

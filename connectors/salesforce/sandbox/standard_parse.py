@@ -13,7 +13,17 @@ from dataclasses import replace
 from connectors.salesforce.sandbox.schema import FieldDef, ObjectDef, PicklistValue, split_label
 
 _TYPE = re.compile(r"(\w+)(?:\(([\d,]+)\))?")
-DEFAULT_LENGTHS = {"id": 18, "reference": 18, "picklist": 255, "multipicklist": 4099, "email": 80, "phone": 40, "url": 255, "string": 255, "textarea": 255}
+DEFAULT_LENGTHS = {
+    "id": 18,
+    "reference": 18,
+    "picklist": 255,
+    "multipicklist": 4099,
+    "email": 80,
+    "phone": 40,
+    "url": 255,
+    "string": 255,
+    "textarea": 255,
+}
 
 
 def system_fields(mergeable: bool) -> list[str]:
@@ -108,5 +118,9 @@ def _with_picklist(item: FieldDef, value: str, *, restricted: bool) -> FieldDef:
 def _with_reference(item: FieldDef, value: str) -> FieldDef:
     targets, relationship, children = value.split(":")
     return replace(
-        item, reference_to=tuple(targets.split("+")), relationship_name=relationship or None, child_relationship=children or None, indexed=bool(children)
+        item,
+        reference_to=tuple(targets.split("+")),
+        relationship_name=relationship or None,
+        child_relationship=children or None,
+        indexed=bool(children),
     )

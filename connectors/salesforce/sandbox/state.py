@@ -248,8 +248,8 @@ class State:
     def user(self, key: str) -> User:
         """A user by id, alias (`admin`, `integration`, `csm`, `sales`) or user name; raises INVALID_CROSS_REFERENCE_KEY."""
         row = self.db.one(
-            'SELECT u."Id", u."Username", u."Name", coalesce(s.is_admin, 0), coalesce(s.api_only, 0) FROM "User" u LEFT JOIN sb_user s ON s.id = u."Id" '
-            'WHERE u."Id" = ? OR u."Username" = ? OR s.alias = ?',
+            'SELECT u."Id", u."Username", u."Name", coalesce(s.is_admin, 0), coalesce(s.api_only, 0) FROM "User" u '
+            'LEFT JOIN sb_user s ON s.id = u."Id" WHERE u."Id" = ? OR u."Username" = ? OR s.alias = ?',
             (key, key, key),
         )
         if row is None:

@@ -16,7 +16,9 @@ BUSY_SECONDS = 30.0
 class Database:
     """One SQLite file. Reads see committed data; `transaction()` takes the write lock at once, so that no reader turns into a blocked writer."""
 
-    def __init__(self, path: str | Path, *, prepare: Callable[[sqlite3.Connection], None] | None = None, on_rollback: Callable[[], None] | None = None):
+    def __init__(
+        self, path: str | Path, *, prepare: Callable[[sqlite3.Connection], None] | None = None, on_rollback: Callable[[], None] | None = None
+    ):
         self.path = Path(path)
         self._prepare = prepare
         self._on_rollback = on_rollback

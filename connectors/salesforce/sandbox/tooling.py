@@ -30,7 +30,9 @@ def register(routes: Routes) -> None:
 def require_setup(user: User) -> None:
     """Changing the schema needs an administrator."""
     if not user.is_admin:
-        raise SalesforceError("INSUFFICIENT_ACCESS", "insufficient access rights on object id: Customize Application permission is required", status=403)
+        raise SalesforceError(
+            "INSUFFICIENT_ACCESS", "insufficient access rights on object id: Customize Application permission is required", status=403
+        )
 
 
 def resources(context: Context) -> Reply:
@@ -138,8 +140,9 @@ def _rows(state: State, name: str, version: str) -> list[Record]:
     if name == "fielddefinition":
         return [
             {
-                "attributes": {"type": "FieldDefinition"}, "DurableId": f"{_owner(item)}.{column.field_id or column.name}", "QualifiedApiName": column.name,
-                "Label": column.label, "EntityDefinitionId": _owner(item), "EntityDefinition": {"QualifiedApiName": item.name}, "DataType": column.type,
+                "attributes": {"type": "FieldDefinition"}, "DurableId": f"{_owner(item)}.{column.field_id or column.name}",
+                "QualifiedApiName": column.name, "Label": column.label, "EntityDefinitionId": _owner(item), "DataType": column.type,
+                "EntityDefinition": {"QualifiedApiName": item.name},
             }
             for item in objects for column in item.fields.values()
         ]  # fmt: skip
@@ -152,15 +155,21 @@ def query(context: Context) -> Reply:
     rows = [row for row in _rows(context.state, statement.object.lower(), context.version) if _holds(statement.where, row)]
     names = [item.expr for item in statement.select if isinstance(item, soql.SelectField)]
     if names and isinstance(names[0], soql.Call):
-        return Reply({"size": len(rows), "totalSize": len(rows), "done": True, "queryLocator": None, "entityTypeName": statement.object, "records": []})
+        return Reply(
+            {"size": len(rows), "totalSize": len(rows), "done": True, "queryLocator": None, "entityTypeName": statement.object, "records": []}
+        )
     shown = [_shown(row, [name.path for name in names if isinstance(name, soql.Field)]) for row in rows[: statement.limit]]
     if any("Metadata" in row for row in shown):
         if len(shown) > 1:
-            message = "When retrieving results with Metadata or FullName fields, the query qualifications must specify no more than one row for retrieval."
+            message = (
+                "When retrieving results with Metadata or FullName fields, the query qualifications must specify no more than one row for retrieval."
+            )
             raise SalesforceError("MALFORMED_QUERY", message)
-        item, column = find_field(context.state, str(rows[0]["Id"]))
+        _, column = find_field(context.state, str(rows[0]["Id"]))
         shown[0]["Metadata"] = column.developer_metadata
-    return Reply({"size": len(shown), "totalSize": len(shown), "done": True, "queryLocator": None, "entityTypeName": statement.object, "records": shown})
+    return Reply(
+        {"size": len(shown), "totalSize": len(shown), "done": True, "queryLocator": None, "entityTypeName": statement.object, "records": shown}
+    )
 
 
 def _shown(row: Record, paths: list[tuple[str, ...]]) -> Record:
@@ -183,7 +192,7 @@ def _value(row: Record, path: tuple[str, ...]) -> tuple[str, Any]:
 
 
 def _deep(row: Record, path: tuple[str, ...]) -> Any:
-    name, value = _value(row, path)
+    _, value = _value(row, path)
     return _deep({"attributes": row["attributes"], **value}, path[1:]) if len(path) > 1 and isinstance(value, dict) else value
 
 

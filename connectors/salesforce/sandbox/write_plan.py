@@ -123,7 +123,9 @@ class Planner:
         target = self.state.object(str(kind or item.reference_to[0]))
         column = target.get(name)
         if column is None or not (column.id_lookup or column.external_id or column.type == "id"):
-            raise refuse("INVALID_FIELD", f"Field name provided, {name} does not match an External ID, Salesforce Id, or indexed field for {target.name}")
+            raise refuse(
+                "INVALID_FIELD", f"Field name provided, {name} does not match an External ID, Salesforce Id, or indexed field for {target.name}"
+            )
         key = (target.name, column.key, wanted)
         if key not in self._foreign:
             sql = f'SELECT "Id" FROM {quote(target.name)} WHERE {quote(column.name)} = ? AND "IsDeleted" = 0 LIMIT 2'

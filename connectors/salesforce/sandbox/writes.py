@@ -143,7 +143,9 @@ class _Call:
                 row.error = RowError("DUPLICATE_VALUE", f"Duplicate external id specified: {row.key}", (external.name,))
             elif len(ids) > 1:
                 names = ", ".join(ids)
-                row.error = RowError("DUPLICATE_EXTERNAL_ID", f"{external.name}: more than one record found for external id field: [{names}]", (external.name,))
+                row.error = RowError(
+                    "DUPLICATE_EXTERNAL_ID", f"{external.name}: more than one record found for external id field: [{names}]", (external.name,)
+                )
             elif ids:
                 row.id = ids[0]
             elif update_only:
@@ -183,7 +185,8 @@ class _Call:
             values = dict(row.values)
             if row.insert:
                 taken = self.state.read(
-                    'SELECT "Id" FROM "FieldPermissions" WHERE "ParentId" = ? AND "Field" = ? AND "IsDeleted" = 0', (values.get("parentid"), values.get("field"))
+                    'SELECT "Id" FROM "FieldPermissions" WHERE "ParentId" = ? AND "Field" = ? AND "IsDeleted" = 0',
+                    (values.get("parentid"), values.get("field")),
                 )
                 if taken:
                     row.error = RowError("DUPLICATE_VALUE", f"duplicate value found: <unknown> duplicates value on record with id: {taken[0][0]}")
@@ -232,7 +235,9 @@ class _Call:
         for row in rows:
             blocker = deletes.restricted(self.state, self.item, str(row.id))
             if blocker is not None:
-                row.error = RowError("DELETE_FAILED", f"Your attempt to delete the record could not be completed because {blocker} records refer to it.")
+                row.error = RowError(
+                    "DELETE_FAILED", f"Your attempt to delete the record could not be completed because {blocker} records refer to it."
+                )
         ids = [str(row.id) for row in rows if row.error is None]
         if self.operation == "hardDelete":
             deletes.purge(self.state, self.item.name, ids)
@@ -257,7 +262,12 @@ class _Call:
         autos = [column for column in self.item.fields.values() if column.auto_number]
         for offset, row in enumerate(rows):
             row.id = make_id(self.item.key_prefix, first + offset)
-            row.values = {**defaults, **{key: value for key, value in row.values.items() if value is not None or key not in defaults}, **system, "id": row.id}
+            row.values = {
+                **defaults,
+                **{key: value for key, value in row.values.items() if value is not None or key not in defaults},
+                **system,
+                "id": row.id,
+            }
             for column in autos:
                 row.values[column.key] = render(column.auto_number or "{0}", first + offset)
             if self.item.custom and row.values.get("name") is None and "name" in self.item.fields:
