@@ -140,9 +140,7 @@ _instants = st.builds(
     st.sampled_from(["", ".000", ".9", ".999999"]),
     st.sampled_from(["", "Z", "+0000", "+09:00", "-0330", "+09"]),
 )
-_numbers = st.one_of(
-    st.floats(allow_nan=False), st.integers(-(10**15), 10**15), st.decimals(-(10**15), 10**15, places=9), st.floats(-100, 100)
-)
+_numbers = st.one_of(st.floats(allow_nan=False), st.integers(-(10**15), 10**15), st.decimals(-(10**15), 10**15, places=9), st.floats(-100, 100))
 _raws = st.one_of(st.none(), st.booleans(), _numbers, _texts, _instants, st.dates(), _numbers.map(str), st.text("0123456789.e-+", max_size=24))
 
 

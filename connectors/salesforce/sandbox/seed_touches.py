@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from connectors.salesforce.sandbox import seed_words as words
-from connectors.salesforce.sandbox.seed_accounts import product_key
+from connectors.salesforce.sandbox.seed_accounts import YOUNG, product_key
 from connectors.salesforce.sandbox.seed_calendar import at
 from connectors.salesforce.sandbox.seed_model import SETUP_DAYS, Company, Customer, Ref
 
@@ -121,7 +121,7 @@ class Touches:
                 self._task(None, self.rng.choice(subjects), self.day(), subtype, done=True)
         for _ in range(self.count(meetings)):
             self._event("meeting", self.rng.choice(words.MEETING_SUBJECTS), self.day())
-        for _ in range(self.count(reviews)):
+        for _ in range(self.count(reviews) if self.customer.archetype not in YOUNG else 0):
             self._event("qbr", self.rng.choice(words.QBR_SUBJECTS), self.day(), who="decision_maker")
         if self.rng.random() < 0.35:
             self._event("webinar", self.rng.choice(words.WEBINAR_SUBJECTS), self.day(), who="operator")

@@ -1,0 +1,35 @@
+"""One sandbox org per test process, provisioned once; every test works on records of its own and leaves no fault rule behind."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.salesforce.connector import Salesforce
+from connectors.sandbox_kit import SandboxProcess
+from tests.connectors import orgs
+
+
+@pytest.fixture(scope="session")
+def org_process() -> Iterator[SandboxProcess]:
+    with SandboxProcess() as box:
+        orgs.provision(box)
+        yield box
+
+
+@pytest.fixture
+def box(org_process: SandboxProcess) -> Iterator[SandboxProcess]:
+    yield org_process
+    org_process.control.clear_faults()
+    org_process.control.settings(daily_limit=100_000, bulk_delay_seconds=0, session_seconds=7200)
+
+
+@pytest.fixture
+def own_box() -> Iterator[SandboxProcess]:
+    """An org of this test alone, for tests that change its schema."""
+    with SandboxProcess() as box:
+        yield box
+
+
+@pytest.fixture
+def crm(box: SandboxProcess) -> Salesforce:
+    return orgs.open_crm(box)
