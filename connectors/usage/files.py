@@ -28,9 +28,7 @@ __all__ = ["UsageFileError", "discover", "file_id", "ingest"]
 TEMP_TABLES = ("usage_rows", "usage_bad_lines", "usage_bad_scans", "usage_doubles")
 
 
-def ingest(
-    con: DuckDBPyConnection, source: UsageSource, file: UsageFile, key: bytes, into: Path, known_ids: str | None, today: date
-) -> IngestResult:
+def ingest(con: DuckDBPyConnection, source: UsageSource, file: UsageFile, key: bytes, into: Path, known_ids: str | None, today: date) -> IngestResult:
     """Writes the file's parts as `<into>/<table>-<file_id>.parquet` and says what became of its rows. A table without rows has no part.
 
     `con`: a connection at DuckDB's default `preserve_insertion_order`, allowed to read the file's folder and `into`; temporary tables of this

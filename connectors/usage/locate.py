@@ -4,7 +4,7 @@ DuckDB tells where a broken line starts (a byte), and nothing about the lines of
 by columns: line ends, quote parity, blank lines.
 """
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
@@ -20,48 +20,49 @@ CARRY_MAX = 64 << 20  # a line longer than this: give up on line numbers, not on
 
 @dataclass(frozen=True)
 class Lines:
-    """`rows[i]`: line of the i-th asked row; `bytes_[i]`: line of the i-th asked byte. Null where the walk and DuckDB disagree."""
+    """`rows[i]`: line of the i-th asked row, null where the walk and DuckDB count differently; `broken`: of the broken records asked for."""
 
     rows: list[int | None]
-    bytes_: list[int | None]
+    broken: list[int | None]
     not_objects: list[str | None]  # JSON lines: begin of an asked row's line if that is no JSON object
     open_line: int | None  # line of a record whose quote is still open at the end of the file
 
 
-def lines_of(reader: Reader, wanted_rows: Sequence[int], wanted_bytes: Sequence[int], broken_starts: pa.Array, row_count: int) -> Lines:
-    """Lines of `wanted_rows` (places among the rows DuckDB gave, ascending) and of the records at `wanted_bytes` (ascending).
+def lines_of(reader: Reader, wanted: Sequence[int], broken: pa.Array, broken_wanted: int, row_count: int) -> Lines:
+    """Lines of the rows at the places `wanted` among the rows DuckDB gave (ascending), and of the first `broken_wanted` broken records.
 
-    `broken_starts`: where the records begin that DuckDB set aside, ascending; `row_count`: how many rows it gave.
+    `broken`: where DuckDB says that the records begin which it set aside (bytes, ascending; before CRLF it means the end of the line before);
+    `row_count`: how many rows it gave.
     """
-    rows: list[int | None] = [None] * len(wanted_rows)
-    bytes_: list[int | None] = [None] * len(wanted_bytes)
-    rows_text: list[str | None] = [None] * len(wanted_rows)
     if reader.text_path is None:
-        return Lines([row + 1 for row in wanted_rows], bytes_, list(rows_text), None)
-    seen, skip_header, last_start, parity = 0, reader.header, None, 0
+        return Lines([place + 1 for place in wanted], [], [None] * len(wanted), None)
+    rows: list[int | None] = [None] * len(wanted)
+    texts: list[str | None] = [None] * len(wanted)
+    broken_lines: list[int | None] = []
+    seen, told, header, last_line, parity = 0, 0, reader.header, None, 0
     with opened(reader.text_path, reader.gzipped) as stream:
         for block in _blocks(stream, reader):
             parity = block.parity
-            first, starts, numbers = block.first_line, block.starts, block.numbers
-            if skip_header and len(starts):
-                starts, numbers, skip_header = starts[1:], numbers[1:], False
+            starts, numbers = (block.starts[1:], block.numbers[1:]) if header else (block.starts, block.numbers)
+            header = header and not len(block.starts)
             if not len(starts):
                 continue
-            last_start = first + numbers[-1].as_py()
-            low, high = starts[0].as_py(), starts[-1].as_py()
-            for at in range(bisect_left(wanted_bytes, low), bisect_right(wanted_bytes, high)):
-                found = pc.index(starts, pa.scalar(wanted_bytes[at], starts.type)).as_py()
-                bytes_[at] = None if found < 0 else first + numbers[found].as_py()
-            good = numbers.filter(pc.invert(pc.is_in(starts, value_set=broken_starts)))
-            for at in range(bisect_left(wanted_rows, seen), bisect_left(wanted_rows, seen + len(good))):
-                number = good[wanted_rows[at] - seen].as_py()
-                rows[at] = first + number
-                if not reader.quoted:
-                    rows_text[at] = _unless_object(block.lines[number].as_py())
+            last_line = block.first_line + numbers[-1].as_py()
+            upto = pc.search_sorted(broken, starts[-1], side="right").as_py()
+            at_fault = pc.search_sorted(starts, broken[told:upto], side="left")
+            broken_lines += [block.first_line + numbers[at.as_py()].as_py() for at in at_fault[: max(broken_wanted - told, 0)]]
+            told = upto
+            places = pa.array(range(len(starts)), at_fault.type) if len(at_fault) else None
+            good = numbers if places is None else numbers.filter(pc.invert(pc.is_in(places, value_set=at_fault)))
+            for at in range(bisect_left(wanted, seen), bisect_left(wanted, seen + len(good))):
+                number = good[wanted[at] - seen].as_py()
+                rows[at] = block.first_line + number
+                texts[at] = None if reader.quoted else _unless_object(block.lines[number].as_py())
             seen += len(good)
     if seen != row_count:
         rows = [None] * len(rows)
-    return Lines(rows, bytes_, rows_text, last_start if parity else None)
+    broken_lines += [None] * (broken_wanted - len(broken_lines))
+    return Lines(rows, broken_lines, texts, last_line if parity else None)
 
 
 def _unless_object(line: bytes) -> str | None:

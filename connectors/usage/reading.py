@@ -283,6 +283,15 @@ def _as_utf8(source: UsageSource, path: str, scratch: Path) -> tuple[Path, bool]
     return rewrite(path, original, gzipped, source.encoding, scratch), False
 
 
+def _is_utf8(data: bytes) -> bool:
+    """Text in another encoding practically never happens to be valid UTF-8, while UTF-8 read as that encoding often gives garbage without a fault."""
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(data)
+    except UnicodeDecodeError:
+        return False
+    return not data.isascii()
+
+
 def rewrite(path: str, original: Path, gzipped: bool, encoding: str, scratch: Path) -> Path:
     """The text in UTF-8 with plain line feeds, streaming; line numbers stay."""
     target = scratch / "as_utf8.txt"
@@ -292,6 +301,8 @@ def rewrite(path: str, original: Path, gzipped: bool, encoding: str, scratch: Pa
     try:
         with opened(original, gzipped) as stream, open(target, "w", encoding="utf-8", newline="") as out:
             while data := stream.read(CHUNK):
+                if done == 0 and encoding not in ("utf-8-sig", "utf-16") and _is_utf8(data):
+                    raise UsageFileError(path, f"the file is UTF-8, the mapping says {encoding}", "Set encoding: utf-8 in the mapping.")
                 out.write(str(ends.decode(decoder.decode(data))))
                 done += len(data)
             out.write(str(ends.decode(decoder.decode(b"", final=True), final=True)))

@@ -8,7 +8,7 @@ from duckdb import DuckDBPyConnection
 from connectors.base import REJECTS_KEPT, Reject, UsageFile
 from connectors.usage.checks import Fault
 from connectors.usage.errors import UsageFileError
-from connectors.usage.locate import lines_of
+from connectors.usage.locate import Lines, lines_of
 from connectors.usage.reading import DECLARE, LINE_BYTES_MAX, Reader
 from mappings.models import UsageSource
 
@@ -48,10 +48,10 @@ def set_aside(
         return SetAside(total, 0, ())
     rows = sorted([*_bad_rows(con, reader, found), *_doubles(con, source)], key=lambda row: row.place)[:REJECTS_KEPT]
     lines = _bad_lines(con) if len(broken) else []
-    where = lines_of(reader, [row.place for row in rows], [line.place for line in lines], broken, total)
-    _refuse_whole(file, reader, con, where.open_line, total, len(broken), [line for line in where.bytes_ if line is not None])
+    where = lines_of(reader, [row.place for row in rows], broken, len(lines), total)
+    _refuse_whole(file, reader, con, where, total, len(broken))
     rows = [_not_json(row, text) if text is not None else row for row, text in zip(rows, where.not_objects, strict=True)]
-    named = [(line, row) for line, row in zip([*where.rows, *where.bytes_], [*rows, *lines], strict=True)]
+    named = [*zip(where.rows, rows, strict=True), *zip(where.broken, lines, strict=True)]
     named.sort(key=lambda pair: (pair[0] is None, pair[0] or 0))
     kept = tuple(
         Reject(source.name, f"{file.path}:{line if line is not None else '?'}", row.column, row.value, row.reason, row.remedy)
@@ -104,11 +104,11 @@ def _bad_lines(con: DuckDBPyConnection) -> list[_Bad]:
     return [_Bad(int(at), "", value or "", *_LINE_FAULTS.get(kind, other)) for at, kind, value in rows]
 
 
-def _refuse_whole(file: UsageFile, reader: Reader, con: DuckDBPyConnection, open_line: int | None, total: int, broken: int, lines: list[int]) -> None:
-    if open_line is not None and open_line in lines:
+def _refuse_whole(file: UsageFile, reader: Reader, con: DuckDBPyConnection, where: Lines, total: int, broken: int) -> None:
+    if where.open_line is not None and where.open_line in where.broken:
         raise UsageFileError(
             file.path,
-            f"the quote opened in line {open_line} is never closed, so everything after it would be one cell",
+            f"the quote opened in line {where.open_line} is never closed, so everything after it would be one cell",
             'Write a quote inside a cell as two quotes (""), and check that the export was not cut off.',
         )
     if reader.quoted and broken > total:

@@ -74,9 +74,10 @@ def test_columns_have_the_types_of_the_lake(folder: Path) -> None:
     result, _ = take(folder, source(columns={**COLUMNS, "row_id": "id"}))
     types = {table: [(field.name, str(field.type)) for field in pq.read_schema(path)] for table, path in result.parts.items()}
     text, day, big, mask = "string", "date32[day]", "int64", "uint64"
+    tenant = [("file_id", text), ("tenant_key", text), ("product", text)]
     assert types == {
-        "usage_tenant_day": [("file_id", text), ("tenant_key", text), ("product", text), ("feature", text), ("day", day), ("events", big), ("seconds", big)],
-        "usage_user_days": [("file_id", text), ("tenant_key", text), ("product", text), ("user_hash", mask), ("block", "int32"), ("days", mask)],
+        "usage_tenant_day": [*tenant, ("feature", text), ("day", day), ("events", big), ("seconds", big)],
+        "usage_user_days": [*tenant, ("user_hash", mask), ("block", "int32"), ("days", mask)],
         "usage_file_days": [("file_id", text), ("day", day), ("rows", big)],
         "usage_ids": [("file_id", text), ("id_hash", mask)],
     }
@@ -175,7 +176,9 @@ def test_partitioned_folders_carry_columns(folder: Path) -> None:
         part = folder / "region=東京" / f"day={day}"
         part.mkdir(parents=True)
         pq.write_table(pa.table({"tenant": ["T-1"], "events": [4]}), part / "part-0.parquet")
-    usage = source(columns={"tenant_key": "tenant", "feature": "region", "day": "day", "events": "events"}, format="parquet", glob="**/day=*/*.parquet")
+    usage = source(
+        columns={"tenant_key": "tenant", "feature": "region", "day": "day", "events": "events"}, format="parquet", glob="**/day=*/*.parquet"
+    )
     files = discover(usage, folder, 0)
     with duckdb.connect() as con:
         results = [ingest(con, usage, file, b"k", folder.parent / "parts", None, TODAY) for file in files]
@@ -192,7 +195,8 @@ def test_one_row_is_one_event_without_a_count_column_and_the_product_may_be_a_co
 def test_snapshots_keep_the_latest_value(folder: Path) -> None:
     names = {"tenant_key": "tenant", "metric": "metric", "value": "value", "occurred_at": "on"}
     (folder / "a.csv").write_text(
-        "tenant,metric,value,on\nT-1,seats,30,2026-03-31\nT-1,seats,20,2026-02-28\nT-1,setup_done,0.5,2026-03-01\nT-2,seats,-1,2026-03-01\nT-2,seats,x,2026-03-01\n"
+        "tenant,metric,value,on\nT-1,seats,30,2026-03-31\nT-1,seats,20,2026-02-28\nT-1,setup_done,0.5,2026-03-01\n"
+        "T-2,seats,-1,2026-03-01\nT-2,seats,x,2026-03-01\n"
     )
     result, file = take(folder, source(kind="snapshot", columns=names, replaces="snapshot"))
     assert (result.rows_in, result.rows_done, result.rejects[0].reason) == (5, 4, "not a number")
@@ -238,7 +242,7 @@ def test_discover_waits_for_young_files_and_reuses_known_hashes(folder: Path) ->
     known = UsageFile(old.source, old.path, old.size, old.modified_at, "kept")
     assert [file.content_hash for file in discover(usage, folder, 600, known=[known])] == ["kept"]
     (folder / "old.csv").write_text("z")
-    assert [file.content_hash for file in discover(usage, folder, 0, known=[known])][0] != "kept"
+    assert discover(usage, folder, 0, known=[known])[0].content_hash != "kept"
 
 
 def test_the_same_bytes_under_two_names_are_two_files(folder: Path) -> None:
@@ -265,15 +269,13 @@ def test_a_touched_file_is_the_same_file_a_rewritten_one_is_not(folder: Path) ->
             ingest(con, source(), file, b"k", folder.parent / "parts", None, TODAY)
 
 
-def test_ravenstack_duplicates_are_set_aside() -> None:
+def test_ravenstack_duplicates_are_set_aside(tmp_path: Path) -> None:
     data = Path(os.environ.get("SCORESYNC_SHARED", Path(__file__).parents[4] / "shared")) / "data" / "ravenstack" / "feature_usage.csv"
     if not data.exists():
         pytest.skip("shared data is not here")
     names = {"tenant_key": "subscription_id", "feature": "feature_name", "day": "usage_date", "events": "usage_count", "row_id": "usage_id"}
     usage = source(columns=names, date_formats=["%d-%m-%Y"], glob="feature_usage.csv")
     (file,) = discover(usage, data.parent, 0)
-    import tempfile
-
-    with duckdb.connect() as con, tempfile.TemporaryDirectory() as into:
-        result = ingest(con, usage, file, b"k", Path(into), None, TODAY)
+    with duckdb.connect() as con:
+        result = ingest(con, usage, file, b"k", tmp_path, None, TODAY)
     assert (result.rows_in, result.rows_done, result.rows_set_aside) == (25_000, 24_979, 21)
