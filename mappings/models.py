@@ -378,6 +378,10 @@ class Writeback(Model):
     def of(self, object_name: str) -> list[WriteField]:
         return [f for f in self.fields if f.object == object_name]
 
+    def active(self) -> list[WriteField]:
+        """Fields of the chosen sets: those that are provisioned, checked, read and written."""
+        return [f for f in self.fields if f.set in self.sets]
+
 
 # --- everything ----------------------------------------------------------------------------------------------------------------------------------
 class Mappings(Model):

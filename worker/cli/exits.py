@@ -1,0 +1,80 @@
+"""Exit codes, and which error leads to which. Scripts and cron rely on them."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from connectors.errors import ConnectorError, Misfit, NotAllowed, NotReachable, QuotaSpent
+from mappings.faults import MappingFaults
+from worker.errors import WorkerError
+from worker.items import Run, RunState
+
+DONE = 0
+WITH_RESERVE = 1  # done, with records set aside, held or refused; or a run that failed
+WRONG_INPUT = 2  # configuration, mapping or usage of the command
+CRM_CLOSED = 3  # not reachable, or not allowed
+NEEDS_APPROVAL = 4
+INTERRUPTED = 130  # Ctrl-C, as shells count it
+
+
+def of_run(run: Run, report: dict[str, Any]) -> int:
+    """Exit code of a run that has ended or waits."""
+    match run.state:
+        case RunState.NEEDS_APPROVAL:
+            return NEEDS_APPROVAL
+        case RunState.PAUSED:
+            return CRM_CLOSED
+        case RunState.DONE:
+            return WITH_RESERVE if _reserves(report) else DONE
+        case _:
+            return WITH_RESERVE
+
+
+def _reserves(report: dict[str, Any]) -> bool:
+    writes = report.get("writes", {})
+    refused = sum(writes.get(kind, 0) for kind in ("rejected", "unprocessed", "held", "invalid"))
+    return bool(refused or report.get("usage", {}).get("rows_set_aside") or report.get("accounts", {}).get("failed") or report.get("set_aside"))
+
+
+def guarded(call: Callable[[], Any]) -> int:
+    """Run a command line; the exit code, with every expected error said in plain words on stderr."""
+    try:
+        result = call()
+        return result if isinstance(result, int) else DONE
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as wrong:
+        wrong.show()
+        return wrong.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("Stopped. What was done is kept; `scoresync run` goes on from there.")
+        return INTERRUPTED
+    except MappingFaults as faults:
+        _say(str(faults))
+        return WRONG_INPUT
+    except ValidationError as wrong:
+        _say(
+            "Settings are wrong (see docs/settings.md):\n"
+            + "\n".join(f"  SCORESYNC_{_name(e)}: {e['msg']}" for e in wrong.errors(include_input=False))
+        )
+        return WRONG_INPUT
+    except Misfit as wrong:
+        _say(str(wrong))
+        return WRONG_INPUT
+    except (NotAllowed, NotReachable, QuotaSpent, ConnectorError) as refused:
+        _say(str(refused))
+        return CRM_CLOSED
+    except WorkerError as wrong:
+        _say(str(wrong))
+        return WRONG_INPUT
+
+
+def _name(error: Any) -> str:
+    return "_".join(str(part) for part in error["loc"]).upper() or "…"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,136 @@
+"""Commands that look and tell: check, provision, explain, runs."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from connectors.base import Finding, ProvisionStep
+from mappings.models import Mappings
+from worker.cli import exits
+from worker.cli.common import err, mappings, out, print_json, runtime, settings
+from worker.cli.operate import Json
+from worker.cli.summary import safe
+from worker.explain import explain_account
+from worker.report import run_report
+from worker.runtime import Runtime, crm_opener
+from worker.settings import Settings
+from worker.store import runs as stored
+
+
+def check(as_json: Json = False) -> int:
+    """Check settings, every mapping file and the CRM's schema and access. Touches nothing.
+
+    Examples: scoresync check · SCORESYNC_MAPPINGS=./mine scoresync check --json
+    """
+    found = settings()
+    customer, warnings = mappings(found)
+    findings = {name: findings_of(found, customer, name) for name in customer.crm} if found.salesforce_url else {}
+    if as_json:
+        print_json({"warnings": [vars(w) for w in warnings], "findings": {n: [vars(f) for f in fs] for n, fs in findings.items()}})
+    else:
+        for warning in warnings:
+            out.print(f"[yellow]warning[/] {safe(warning)}")
+        out.print(
+            f"Mappings are right: {len(customer.indicators)} indicators, {len(customer.score.profiles)} profiles, {len(customer.csql)} CSQL rules."
+        )
+        _print_findings(findings)
+        if not findings:
+            out.print("No CRM was asked: SCORESYNC_SALESFORCE_URL is not set.")
+    return exits.WRONG_INPUT if any(f.severity == "error" for fs in findings.values() for f in fs) else exits.DONE
+
+
+def findings_of(found: Settings, customer: Mappings, connection: str) -> list[Finding]:
+    """What would make a run of this connection fail or degrade."""
+    sources = [source for entity in customer.crm[connection].entities.values() for source in entity]
+    return crm_opener(found)(customer, connection).check(sources, customer.writeback.active())
+
+
+def _print_findings(findings: dict[str, list[Finding]]) -> None:
+    for connection, found in findings.items():
+        for one in found:
+            colour = "red" if one.severity == "error" else "yellow"
+            out.print(f"[{colour}]{one.severity}[/] {safe(connection)} {safe(one.where)}: {safe(one.text)} {safe(one.remedy)}")
+        out.print(f"{connection}: {'nothing is missing' if not found else f'{len(found)} findings'}.")
+
+
+def provision(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be created; create nothing.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Create the fields and the CSQL object that writeback.yml declares, with field access. Never changes or deletes what is there.
+
+    Examples: scoresync provision --dry-run · scoresync provision
+    """
+    found = settings()
+    customer, _ = mappings(found)
+    steps: list[ProvisionStep] = []
+    for name in customer.crm:
+        crm = crm_opener(found)(customer, name)
+        steps += crm.provision(customer.writeback.active(), dry_run=dry_run, say=lambda step: None if as_json else _say_step(step, dry_run))
+    if as_json:
+        print_json([vars(step) for step in steps])
+    else:
+        made = sum(step.action not in ("exists", "differs") for step in steps)
+        out.print(f"{'Would create' if dry_run else 'Created'} {made}; {len(steps) - made} were there.")
+    return exits.WITH_RESERVE if any(step.action == "differs" for step in steps) else exits.DONE
+
+
+def _say_step(step: ProvisionStep, dry_run: bool) -> None:
+    if step.action != "exists":
+        out.print(
+            f"{'would ' if dry_run and step.action != 'differs' else ''}{step.action.replace('_', ' ')} {safe(step.target)} {safe(step.detail)}"
+        )
+
+
+def explain(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="CRM id of the account, 15 or 18 characters.")], as_json: Json = False
+) -> int:
+    """Why an account has its score: axes, indicators, the rows and dates behind them, last writes, and why something was not updated.
+
+    Example: scoresync explain 0015e00000ABCDeAAF
+    """
+    found = settings()
+    customer, _ = mappings(found)
+    with runtime(found) as opened:
+        explanation = explain_account(opened, customer, account)
+    if explanation is None:
+        err.print(f"No run knows an account {safe(account)}. Ids are those of the CRM (001…); has `scoresync run` been through?")
+        return exits.WRONG_INPUT
+    if as_json:
+        print_json(explanation.as_dict())
+    else:
+        out.print(explanation.render())
+    return exits.DONE
+
+
+def runs(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="One run, whole; without, the last twenty.")] = None,
+    as_json: Json = False,
+) -> int:
+    """List runs, or show one.
+
+    Examples: scoresync runs · scoresync runs RUN --json
+    """
+    with runtime(settings()) as opened:
+        return _one_run(opened, run_id, as_json) if run_id else _all_runs(opened, as_json)
+
+
+def _one_run(opened: Runtime, run_id: str, as_json: bool) -> int:
+    from worker.cli.operate import tell
+
+    return tell(stored.get(opened.ledger, run_id), run_report(opened.ledger, run_id), as_json)
+
+
+def _all_runs(opened: Runtime, as_json: bool) -> int:
+    found = stored.latest(opened.ledger)
+    if as_json:
+        print_json([{"run_id": r.id, "kind": r.kind, "state": r.state, "as_of": r.as_of, "pause": r.pause, "reason": r.reason} for r in found])
+        return exits.DONE
+    table = Table("run", "kind", "as of (UTC)", "state", "why")
+    for one in found:
+        table.add_row(
+            one.id, str(one.kind), f"{one.as_of:%Y-%m-%d %H:%M}", str(one.state) + (f" ({one.pause})" if one.pause else ""), safe(one.reason)
+        )
+    out.print(table if found else "No runs yet. `scoresync run` starts the first.")
+    return exits.DONE

@@ -1,0 +1,50 @@
+"""A run, in words and tables, for a person at a terminal."""
+
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from worker.cli.common import out
+from worker.items import Run, RunState
+
+#: Said after the state, so that the reader knows what comes next.
+NEXT = {
+    RunState.NEEDS_APPROVAL: "Look at the movers above; then `scoresync approve {id} --by YOU`, or fix the mapping and run again.",
+    RunState.PAUSED: "It goes on by itself; `scoresync run` tries at once.",
+    RunState.FAILED: "`scoresync runs {id}` shows the item that failed; after the cause is mended, `scoresync run` starts anew.",
+    RunState.RED: "The books of this run do not balance; the reason above says where. Please report it.",
+}
+
+
+def safe(value: Any) -> str:
+    """Text for a table: no markup from data, nothing for null."""
+    return "" if value is None else escape(str(value))
+
+
+def print_run(run: Run, report: dict[str, Any]) -> None:
+    state = f"{run.state}" + (f": {run.pause}, resumes {run.resume_at:%Y-%m-%d %H:%M} UTC" if run.pause and run.resume_at else "")
+    out.print(f"Run [bold]{run.id}[/] ({run.kind}{', dry run' if run.dry_run else ''}), as of {run.as_of:%Y-%m-%d %H:%M} UTC: [bold]{state}[/]")
+    if run.reason:
+        out.print(f"  {escape(run.reason)}")
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for group in ("accounts", "csql", "usage", "changes", "writes"):
+        table.add_row(f"  {group}", " · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in report.get(group, {}).items()))
+    calls = report.get("calls", {})
+    table.add_row("  calls", " · ".join(f"{name} {calls.get(name, 0):,}" for name in ("reads", "rereads", "writes", "polls")))
+    seconds = report.get("seconds", {})
+    table.add_row("  seconds", " · ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+    out.print(table)
+    _print_brake(report.get("brake"))
+    if run.state in NEXT:
+        out.print(NEXT[run.state].format(id=run.id))
+
+
+def _print_brake(brake: dict[str, Any] | None) -> None:
+    if not brake:
+        return
+    out.print(f"  The brake: {escape(str(brake.get('why', 'more would change than is allowed')))}")
+    for mover in brake.get("movers", [])[:20]:
+        out.print(
+            f"    {safe(mover.get('account_id'))}: tier {safe(mover.get('tier_before'))} → {safe(mover.get('tier'))}, score {safe(mover.get('score'))}"
+        )
