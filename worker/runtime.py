@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from connectors.base import Crm
 from mappings.models import Mappings
+from mappings.snapshot import restore, snapshot
 from worker import log
 from worker.context import Progress
 from worker.items import Item, Step, StepContext, Terms
@@ -50,13 +51,13 @@ class Runtime:
 
     def snapshot(self, mappings: Mappings) -> tuple[str, str]:
         """(JSON, hash) of mappings, as a run pins them."""
-        body = mappings.model_dump_json(by_alias=True)
+        body = snapshot(mappings)
         return body, hashlib.sha256(body.encode()).hexdigest()
 
     def mappings(self, mappings_hash: str) -> Mappings:
         """The mappings a run pinned."""
         if mappings_hash not in self._mappings:
-            self._mappings[mappings_hash] = Mappings.model_validate_json(runs.mappings_body(self.ledger, mappings_hash))
+            self._mappings[mappings_hash] = restore(runs.mappings_body(self.ledger, mappings_hash))
         return self._mappings[mappings_hash]
 
     def crm(self, mappings_hash: str, connection: str) -> Crm:

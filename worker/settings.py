@@ -28,55 +28,67 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SCORESYNC_", extra="ignore", frozen=True, populate_by_name=True)
 
     # --- where things are
-    lake: Path = Field(Path("var/lake"), description="Folder of the lake, on local or shared disk. Default ./var/lake.")
-    runs: Path | None = Field(None, description="Folder of the run folders. Default: `runs` beside the lake.")
+    lake: Path = Field(default=Path("var/lake"), description="Folder of the lake, on local or shared disk. Default ./var/lake.")
+    runs: Path | None = Field(default=None, description="Folder of the run folders. Default: `runs` beside the lake.")
     database_url: SecretStr = Field(
-        SecretStr("sqlite:///var/ledger.db"),
+        default=SecretStr("sqlite:///var/ledger.db"),
         description="Ledger: sqlite:///path (one host) or postgresql+psycopg://user:password@host/database. Default sqlite:///var/ledger.db.",
     )
-    redis_url: SecretStr | None = Field(None, description="Celery's broker, redis://host:port/db. Default: none, the calling process does the work.")
-    mappings: Path = Field(Path("mappings"), description="Folder of the mapping files. Default ./mappings.")
-    usage: Path = Field(Path("var/usage"), description="Folder that the globs of usage mappings are relative to. Default ./var/usage.")
+    redis_url: SecretStr | None = Field(
+        default=None, description="Celery's broker, redis://host:port/db. Default: none, the calling process does the work."
+    )
+    mappings: Path | None = Field(default=None, description="Folder of the mapping files. Default: those shipped with scoresync.")
+    usage: Path = Field(default=Path("var/usage"), description="Folder that the globs of usage mappings are relative to. Default ./var/usage.")
 
     # --- Salesforce
-    salesforce_url: str = Field("", description="My Domain URL, https://name.my.salesforce.com. Default: none.")
+    salesforce_url: str = Field(default="", description="My Domain URL, https://name.my.salesforce.com. Default: none.")
     salesforce_login: Literal["client_credentials", "jwt", "password"] = Field(
-        "client_credentials", description="Login flow: client_credentials, jwt or password. Default client_credentials."
+        default="client_credentials", description="Login flow: client_credentials, jwt or password. Default client_credentials."
     )
-    salesforce_client_id: str = Field("", description="Consumer key of the connected app. Default: none.")
-    salesforce_client_secret: SecretStr | None = Field(None, description="Consumer secret. Default: none.")
-    salesforce_username: str = Field("", description="Integration user, for jwt and password. Default: none.")
-    salesforce_password: SecretStr | None = Field(None, description="Password, for password only. Default: none.")
-    salesforce_security_token: SecretStr | None = Field(None, description="Security token, for password only. Default: none.")
-    salesforce_private_key: SecretStr | None = Field(None, description="PEM private key, for jwt. Default: none.")
-    salesforce_audience: str = Field("https://login.salesforce.com", description="Audience of the JWT. Default https://login.salesforce.com.")
-    salesforce_api_version: str = Field("64.0", pattern=r"^\d{2}\.0$", description="API version. Default 64.0.")
-    quota_share: float = Field(0.5, gt=0, le=1, description="Share (0 to 1) of the CRM's daily calls this worker may use. Default 0.5.")
-    quota_reserve: int = Field(1000, ge=0, description="Daily calls always left to others, count. Default 1000.")
+    salesforce_client_id: str = Field(default="", description="Consumer key of the connected app. Default: none.")
+    salesforce_client_secret: SecretStr | None = Field(default=None, description="Consumer secret. Default: none.")
+    salesforce_username: str = Field(default="", description="Integration user, for jwt and password. Default: none.")
+    salesforce_password: SecretStr | None = Field(default=None, description="Password, for password only. Default: none.")
+    salesforce_security_token: SecretStr | None = Field(default=None, description="Security token, for password only. Default: none.")
+    salesforce_private_key: SecretStr | None = Field(default=None, description="PEM private key, for jwt. Default: none.")
+    salesforce_audience: str = Field(default="https://login.salesforce.com", description="Audience of the JWT. Default https://login.salesforce.com.")
+    salesforce_api_version: str = Field(default="64.0", pattern=r"^\d{2}\.0$", description="API version. Default 64.0.")
+    quota_share: float = Field(default=0.5, gt=0, le=1, description="Share (0 to 1) of the CRM's daily calls this worker may use. Default 0.5.")
+    quota_reserve: int = Field(default=1000, ge=0, description="Daily calls always left to others, count. Default 1000.")
     write_api: Literal["auto", "collections", "bulk"] = Field(
-        "auto", description="API for writes: auto picks by volume; collections or bulk force one. Default auto."
+        default="auto", description="API for writes: auto picks by volume; collections or bulk force one. Default auto."
     )
 
     # --- telling people
-    slack_webhook: SecretStr | None = Field(None, description="Slack incoming webhook URL. Default: none, alerts for Slack wait.")
-    alert_timeout_s: float = Field(10, gt=0, description="Time-out of one message, seconds. Default 10.")
-    language: Literal["ja", "en"] = Field("ja", description="Language of messages to people: ja or en. Default ja.")
+    slack_webhook: SecretStr | None = Field(default=None, description="Slack incoming webhook URL. Default: none, alerts for Slack wait.")
+    alert_timeout_s: float = Field(default=10, gt=0, description="Time-out of one message, seconds. Default 10.")
+    language: Literal["ja", "en"] = Field(default="ja", description="Language of messages to people: ja or en. Default ja.")
 
     # --- this process
-    memory_limit: str = Field("768MB", pattern=r"^\d+(MB|GB)$", description="DuckDB's memory per process, then it spills to disk. Default 768MB.")
-    threads: int = Field(2, ge=1, description="DuckDB's threads per process, count. Default 2.")
-    lease_s: float = Field(120, gt=0, description="Lease of a work item, seconds; renewed every quarter while the item runs. Default 120.")
-    item_limit_s: float = Field(3300, gt=0, description="Longest time one work item may run, seconds; renewals end there. Default 3300.")
-    item_attempts: int = Field(5, ge=1, description="Failures after which an item is dead and its run failed, count. Default 5.")
-    backoff_s: float = Field(10, ge=0, description="Wait after an item's first failure, seconds; doubles at each. Default 10.")
-    outage_wait_s: float = Field(300, ge=0, description="Pause of a run whose CRM cannot be reached, seconds. Default 300.")
-    log_format: Literal["json", "console"] = Field("json", description="Log lines on stderr: json or console. Default json.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged. Default info.")
+    memory_limit: str = Field(
+        default="768MB", pattern=r"^\d+(MB|GB)$", description="DuckDB's memory per process, then it spills to disk. Default 768MB."
+    )
+    threads: int = Field(default=2, ge=1, description="DuckDB's threads per process, count. Default 2.")
+    lease_s: float = Field(default=120, gt=0, description="Lease of a work item, seconds; renewed every quarter while the item runs. Default 120.")
+    item_limit_s: float = Field(default=3300, gt=0, description="Longest time one work item may run, seconds; renewals end there. Default 3300.")
+    item_attempts: int = Field(default=5, ge=1, description="Failures after which an item is dead and its run failed, count. Default 5.")
+    backoff_s: float = Field(default=10, ge=0, description="Wait after an item's first failure, seconds; doubles at each. Default 10.")
+    outage_wait_s: float = Field(default=300, ge=0, description="Pause of a run whose CRM cannot be reached, seconds. Default 300.")
+    announce_again_s: float = Field(default=60, gt=0, description="A message for a waiting item is sent again after this, seconds. Default 60.")
+    timezone: str = Field(default="Asia/Tokyo", description="Time zone of full_at. Default Asia/Tokyo.")
+    full_at: str = Field(default="02:30", pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="Time of day of the full run, HH:MM. Default 02:30.")
+    increment_every_s: float = Field(default=900, gt=0, description="Time between incremental runs, seconds. Default 900.")
+    resync_every_s: float = Field(default=15, gt=0, description="Time between looks for resync requests, seconds. Default 15.")
+    sweep_every_s: float = Field(default=15, gt=0, description="Time between sweeps for lost messages and dead workers, seconds. Default 15.")
+    log_format: Literal["json", "console"] = Field(default="json", description="Log lines on stderr: json or console. Default json.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level that is logged. Default info.")
 
     # --- keeping
-    hash_key: SecretStr | None = Field(None, description="Key of the hash over user keys of usage files. Default: made once, kept in the lake.")
-    run_days: int = Field(90, ge=1, description="Run folders are kept this long, days. Default 90.")
-    raw_days: int = Field(14, ge=1, description="Raw pages are kept this long, days. Default 14.")
+    hash_key: SecretStr | None = Field(
+        default=None, description="Key of the hash over user keys of usage files. Default: made once, kept in the lake."
+    )
+    run_days: int = Field(default=90, ge=1, description="Run folders are kept this long, days. Default 90.")
+    raw_days: int = Field(default=14, ge=1, description="Raw pages are kept this long, days. Default 14.")
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,8 @@
 python tests/worker/skeleton.py start | work RUN_ID | claim N
 """
 
-import sys
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,17 +13,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import select
 
+from connectors.errors import Transient
 from mappings import models
+from worker import log
 from worker.items import CursorKey, Item, NewItem, Outcome, RunKind, Step, StepContext, Terms, claim_next, finish
 from worker.run import finish_run, start_run
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.store import upkeep
 from worker.store.ledger import utc_now
 from worker.store.registers import Flip, put_flips
 from worker.store.tables import item as item_table
 
 #: gather makes this many items of 3 rows each: 1+2+3, 4+5+6 … so the sum of all is n(n+1)/2 with n = 3 * ITEMS.
 ITEMS = 4
+#: Items that several processes claim against each other.
+CONTENDED = 40
 
 
 def _gather_plan(ctx: StepContext) -> list[NewItem]:
@@ -31,6 +37,8 @@ def _gather_plan(ctx: StepContext) -> list[NewItem]:
 
 def _gather_run(ctx: StepContext, item: Item) -> Outcome:
     n = item.payload["n"]
+    if n == 1 and item.attempts == 1 and os.environ.get("SKELETON_FAILS"):
+        raise Transient("The first attempt at part/1 was to fail.")
     temporary = ctx.lake.part_writer("numbers", item)
     pq.write_table(pa.table({"number": [3 * n + 1, 3 * n + 2, 3 * n + 3]}), temporary)
     part = ctx.lake.finish(temporary)
@@ -105,32 +113,45 @@ def open_runtime(settings: Settings | None = None, **changed: Any) -> Runtime:
     return Runtime.open(settings or Settings(), steps=changed.get("steps") or steps(), open_crm=no_crm)
 
 
-def _claim_in_a_row(runtime: Runtime, count: int) -> None:
-    """Claim and end items as fast as possible until none is left; prints each claimed id."""
-    terms = Terms(lease_s=60)
-    misses = 0
-    while misses < count:
-        item = claim_next(runtime.ledger, terms)
+def claim_in_a_row(runtime: Runtime, misses: int) -> str:
+    """Claim and end items until there was none so many times in a row; the claimed ids, one a line."""
+    claimed: list[str] = []
+    left = misses
+    while left:
+        item = claim_next(runtime.ledger, Terms(lease_s=60))
         if item is None:
-            misses += 1
+            left -= 1
             continue
-        sys.stdout.write(f"{item.id}\n")
-        finish(
-            runtime.ledger, item, Outcome(successors=[NewItem(f"i/{n}") for n in range(40)] if item.key == "plan" and item.step == "gather" else [])
-        )
+        left = misses
+        claimed.append(str(item.id))
+        more = [NewItem(f"i/{n}") for n in range(CONTENDED)] if item.key == "plan" and item.step == "gather" else []
+        finish(runtime.ledger, item, Outcome(successors=more))
+    return "\n".join(claimed)
 
 
-def main(argv: list[str]) -> None:
-    runtime = open_runtime()
+def child(environment: Mapping[str, str], argv: list[str], out: str) -> None:
+    """Another process's whole life: `start`, `work RUN_ID`, `both` (the two), `compact`, `sweep` or `claim N`. What it says goes to `out`."""
+    os.environ.update(environment)
+    settings = Settings()
+    log.configure(settings)
+    runtime = open_runtime(settings)
     match argv:
         case ["start"]:
-            sys.stdout.write(start_run(runtime, no_mappings(), RunKind.FULL))
+            said = start_run(runtime, no_mappings(), RunKind.FULL)
         case ["work", run_id]:
-            sys.stdout.write(finish_run(runtime, run_id).state)
-        case ["claim", count]:
-            _claim_in_a_row(runtime, int(count))
+            said = finish_run(runtime, run_id).state
+        case ["both"]:
+            said = finish_run(runtime, start_run(runtime, no_mappings(), RunKind.FULL)).state
+        case ["compact"]:
+            said = str(upkeep.compact(settings, runtime.ledger, runtime.lake))
+        case ["sweep"]:
+            said = str(upkeep.sweep(settings, runtime.ledger, runtime.lake))
+        case ["claim", misses]:
+            said = claim_in_a_row(runtime, int(misses))
         case _:
-            raise SystemExit(__doc__)
+            raise ValueError(f"Unknown order {argv}.")
+    Path(out).write_text(said)
+    runtime.close()
 
 
 def claimed_twice(runtime: Runtime) -> list[int]:
@@ -140,7 +161,3 @@ def claimed_twice(runtime: Runtime) -> list[int]:
 
 def lake_names(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.glob("*/*"))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

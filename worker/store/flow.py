@@ -4,6 +4,7 @@ Each step's counter starts at 1, for its plan item, so that items which an earli
 nought inserts the next step's plan item in that same transaction: exactly once, without anybody watching.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -20,24 +21,22 @@ GUARDED = "write_back"
 
 def insert_items(tx: Connection, ledger: Ledger, run_id: str, own_step: str, new: Sequence[NewItem], now: datetime) -> dict[str, int]:
     """Insert items that are not there yet; how many per step."""
-    added: dict[str, int] = {}
-    for one in new:
-        name = one.step or own_step
-        row = {
-            "run_id": run_id,
-            "step": name,
+    common = {"run_id": run_id, "state": "ready", "attempts": 0, "failures": 0, "created_at": now}
+    rows = {
+        (one.step or own_step, one.key): {
+            **common,
+            "step": one.step or own_step,
             "key": one.key,
             "payload": dict(one.payload),
-            "state": "ready",
             "not_before": one.not_before or now,
-            "attempts": 0,
-            "failures": 0,
-            "created_at": now,
         }
-        for statement in ledger.inserts(item, [row], on=("run_id", "step", "key")):
-            if tx.execute(statement).rowcount:
-                added[name] = added.get(name, 0) + 1
-    return added
+        for one in new
+    }
+    added: Counter[str] = Counter()
+    for statement in ledger.inserts(item, list(rows.values()), on=("run_id", "step", "key")):
+        # what RETURNING gives was inserted; the row count says nothing of that on every driver
+        added.update(tx.execute(statement.returning(item.c.step)).scalars())
+    return dict(added)
 
 
 def advance(tx: Connection, ledger: Ledger, run_id: str, name: str, delta: int, now: datetime) -> None:

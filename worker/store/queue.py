@@ -74,14 +74,14 @@ def dead_holders(tx: Connection) -> list[str]:
     return [name for name in leased if name and holder.is_dead(name)]
 
 
-def claimable(now: datetime, dead: Sequence[str]) -> ColumnElement[bool]:
-    """Items (joined to their run) that may be claimed: due, or left by a worker that died or went silent."""
+def claimable(due_at: datetime, dead: Sequence[str], lapsed_at: datetime | None = None) -> ColumnElement[bool]:
+    """Items (joined to their run) that may be claimed: due, or left by a worker that died or went silent (before `lapsed_at`, default `due_at`)."""
     other = run.alias()
     bulky = (RunKind.FULL, RunKind.INCREMENT)
     busy = exists().where(other.c.state == RunState.RUNNING, other.c.kind.in_(bulky))
     startable = and_(run.c.state == RunState.WAITING, or_(run.c.kind == RunKind.RESYNC, ~busy))
-    abandoned = or_(item.c.leased_until < now, item.c.holder.in_(dead))
-    free = or_(and_(item.c.state == "ready", item.c.not_before <= now), and_(item.c.state == "leased", abandoned))
+    abandoned = or_(item.c.leased_until < (lapsed_at or due_at), item.c.holder.in_(dead))
+    free = or_(and_(item.c.state == "ready", item.c.not_before <= due_at), and_(item.c.state == "leased", abandoned))
     return and_(or_(run.c.state == RunState.RUNNING, startable), free)
 
 
