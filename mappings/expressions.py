@@ -20,7 +20,8 @@ import duckdb
 FUNCTIONS = frozenset(
     """
     + - * / // % ** ^ || ~~ !~~ ~~* !~~*
-    abs ceil ceiling floor round round_even trunc sign sqrt cbrt ln log log2 log10 exp pow power mod greatest least nullif ifnull if isnan isfinite isinf
+    abs ceil ceiling floor round round_even trunc sign sqrt cbrt ln log log2 log10 exp pow power mod greatest least nullif ifnull if
+    isnan isfinite isinf
     lower upper trim ltrim rtrim length strlen left right substr substring replace reverse contains starts_with ends_with prefix suffix strpos instr
     split_part concat concat_ws regexp_matches regexp_full_match regexp_replace regexp_extract
     date_diff datediff date_sub datesub date_part datepart date_trunc datetrunc year quarter month week day hour minute second
@@ -91,20 +92,24 @@ def fits(type_: str, want: str) -> bool:
     return want == "any" or type_ == {"boolean": "BOOLEAN", "date": "DATE"}[want]
 
 
+#: (expression, columns) -> what was found; pure, and a worker loads the same files for every run
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+_FOUND: dict[_Key, "Checked | ExpressionFault"] = {}
+_FOUND_MOST = 4096  # then it starts afresh; a folder holds about a hundred. Chosen.
+
+
 class Expressions:
     """Checks expressions. Holds one private in-memory DuckDB without access to anything outside; close it, or use it as a context."""
 
     def __init__(self) -> None:
-        self._con = duckdb.connect(
-            ":memory:",
-            config={
-                "enable_external_access": "false", "autoload_known_extensions": "false", "autoinstall_known_extensions": "false",
-                "memory_limit": "256MB", "threads": "1",
-            },
-        )  # fmt: skip
-        self._con.execute("set timezone = 'UTC'")
-        self._con.execute("set lock_configuration = true")
+        self._opened: duckdb.DuckDBPyConnection | None = None
         self._tables: dict[tuple[tuple[str, str], ...], str] = {}
+
+    @property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        if self._opened is None:
+            self._opened = _connect()
+        return self._opened
 
     def __enter__(self) -> "Expressions":
         return self
@@ -113,16 +118,32 @@ class Expressions:
         self.close()
 
     def close(self) -> None:
-        self._con.close()
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def check(self, sql: str, columns: Mapping[str, str], want: str = "any") -> Checked:
         """Refuse (ExpressionFault) or describe an expression over columns (name -> DuckDB type)."""
-        used = read_columns(self._tree(sql), columns)
-        type_ = self._bind(sql, columns)
-        if not fits(type_, want):
+        found = self._find(sql, columns)
+        if isinstance(found, ExpressionFault):
+            raise found
+        if not fits(found.type, want):
             asked = {"boolean": "BOOLEAN (true or false)", "number": "a number", "date": "a DATE"}[want]
-            raise ExpressionFault(f"gives {type_}, but {asked} is needed", "compare, compute or cast the value accordingly")
-        return Checked(type_, frozenset(used))
+            raise ExpressionFault(f"gives {found.type}, but {asked} is needed", "compare, compute or cast the value accordingly")
+        return found
+
+    def _find(self, sql: str, columns: Mapping[str, str]) -> "Checked | ExpressionFault":
+        key: _Key = (sql, tuple(columns.items()))
+        if key not in _FOUND:
+            if len(_FOUND) >= _FOUND_MOST:
+                _FOUND.clear()
+            try:
+                used = read_columns(self._tree(sql), columns)
+                found: Checked | ExpressionFault = Checked(self._bind(sql, columns), frozenset(used))
+            except ExpressionFault as fault:
+                found = ExpressionFault(str(fault), fault.remedy)  # without the traceback, which would hold the connection
+            _FOUND[key] = found
+        return _FOUND[key]
 
     def check_date_format(self, pattern: str) -> None:
         """Refuse a strptime pattern that DuckDB does not know."""
@@ -168,6 +189,23 @@ class Expressions:
             self._con.execute(f"create table {name} as select {nulls or 'null as nothing'}")
             self._tables[key] = name
         return self._tables[key]
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    """In memory, one thread, no files, no extensions, and a configuration that cannot be changed."""
+    con = duckdb.connect(
+        ":memory:",
+        config={
+            "enable_external_access": "false",
+            "autoload_known_extensions": "false",
+            "autoinstall_known_extensions": "false",
+            "memory_limit": "256MB",
+            "threads": "1",
+        },
+    )
+    con.execute("set timezone = 'UTC'")
+    con.execute("set lock_configuration = true")
+    return con
 
 
 def _quoted(name: str) -> str:

@@ -240,18 +240,18 @@ class SqlColumn(Model):
 
 
 def _column_form(value: object) -> str:
-    """Which of the four forms a column is written in, so that a fault is told once and not for each form."""
+    """Which of the four forms a column is written in, so that a fault is told once and not for each form. The names differ from all keys."""
     keys = value if isinstance(value, dict) else value.__dict__ if isinstance(value, BaseModel) else None
     if keys is None:
-        return "path"
-    return "const" if "const" in keys else "sql" if "sql" in keys else "field"
+        return "a path"
+    return "a constant" if "const" in keys else "an expression" if "sql" in keys else "a field"
 
 
 ColumnSpec = Annotated[
-    Annotated[str, Field(min_length=1), Tag("path")]
-    | Annotated[FieldColumn, Tag("field")]
-    | Annotated[ConstColumn, Tag("const")]
-    | Annotated[SqlColumn, Tag("sql")],
+    Annotated[str, Field(min_length=1), Tag("a path")]
+    | Annotated[FieldColumn, Tag("a field")]
+    | Annotated[ConstColumn, Tag("a constant")]
+    | Annotated[SqlColumn, Tag("an expression")],
     Discriminator(_column_form),
 ]
 

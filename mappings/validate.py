@@ -53,7 +53,7 @@ def _fault(model: type[BaseModel], document: Document, at: Path_, data: Any, err
     elif kind in ("literal_error", "enum", "union_tag_invalid"):
         choices = str(context.get("expected") or context.get("expected_tags"))
         known = [word.strip(" '") for word in choices.replace(" or ", ", ").split(",")]
-        text, remedy = f"must be one of {', '.join(known)}", nearest(str(error["input"]), known)
+        text, remedy = f"must be one of {', '.join(known)}", nearest(str(context.get("tag") or error["input"]), known)
     elif kind == "union_tag_not_found":
         text, remedy = "`kind` is missing", "write kind: linear, steps or boolean"
     elif not text:
