@@ -161,6 +161,23 @@ def test_delimiters_line_endings_and_embedded_newlines(wire: Wire) -> None:
     assert stored["Name"] == "semi; colon"
 
 
+def test_hard_values_come_back_as_they_went(wire: Wire) -> None:
+    values = ['say "hi"', "a,b;c\td|e", "two\nlines", "'quoted'", "日本語　全角", "u\u2028sep", "=1+1", "\\n", "😀", "x" * 30_000]
+    sink = io.StringIO(newline="")
+    writer = csv.writer(sink, lineterminator="\n")
+    writer.writerow(["Name", "Description"])
+    writer.writerows([f"hard {number}", value] for number, value in enumerate(values))
+    status = wire.ingest("insert", sink.getvalue().encode())
+    assert status["numberRecordsFailed"] == 0, wire.text(f"jobs/ingest/{status['id']}/failedResults")
+    echoed = {row["Name"]: row["Description"] for row in rows(wire.text(f"jobs/ingest/{status['id']}/successfulResults"))}
+    job = wire.call(
+        "POST", "jobs/query", json={"operation": "query", "query": "SELECT Name, Description FROM Account WHERE Name LIKE 'hard %'"}
+    ).json()
+    wire.wait("query", job["id"])
+    queried = {row["Name"]: row["Description"] for row in rows(wire.text(f"jobs/query/{job['id']}/results"))}
+    assert echoed == queried == {f"hard {number}": value for number, value in enumerate(values)}
+
+
 @pytest.mark.parametrize(
     ("spec", "code"),
     [

@@ -201,6 +201,21 @@ def test_order(org: Org, order: str, expected: list[str]) -> None:
     assert [row["Name"] for row in org.run(f"SELECT Name FROM Account ORDER BY {order}")] == expected
 
 
+def test_order_by_a_polymorphic_name_ignores_case(org: Org) -> None:
+    state = org.state
+    calls = state.bulk_load("Task", [{"Subject": f"on {number}", "WhatId": org.accounts[number], "Type": "Meeting"} for number in (0, 1, 2, 5)])
+    try:
+        found = org.run("SELECT Subject, What.Name FROM Task WHERE Type = 'Meeting' ORDER BY What.Name DESC, Subject")
+        assert [row["What"]["Name"] for row in found] == ["gamma_1", "Beta", "acme", "ACME"]
+    finally:
+        state.write_records("Task", "delete", [{"Id": record_id} for record_id in calls], user=org.user)
+
+
+def test_a_list_of_ids_as_long_as_a_uri_allows(org: Org) -> None:
+    ids = ", ".join(f"'{record_id}'" for record_id in org.accounts * 100)
+    assert len(org.run(f"SELECT Id FROM Account WHERE Id IN ({ids})")) == 6
+
+
 def test_limit_and_offset(org: Org) -> None:
     rows = org.run("SELECT a.Name FROM Account a ORDER BY a.NumberOfEmployees DESC LIMIT 2 OFFSET 1")
     assert [row["Name"] for row in rows] == ["O'Neil", "Gamma%2"]

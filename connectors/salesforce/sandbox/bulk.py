@@ -207,7 +207,7 @@ def _results_of(context: Context) -> Job:
 
 
 def kick(state: State, job: Job) -> None:
-    """Starts a worker thread for a job nobody works on; a delayed job waits for its time in the thread or for the next status call."""
+    """Starts a worker thread for a job nobody works on; a delayed job, or one whose server died, is taken up by the next status call."""
     jobs = Jobs(state)
     if not jobs.due(job):
         return

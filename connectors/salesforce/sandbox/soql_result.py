@@ -1,6 +1,8 @@
 """Runs a statement: REST JSON rows, pages with locators, and the flat rows of Bulk CSV."""
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
@@ -13,7 +15,7 @@ from connectors.salesforce.sandbox.schema import ObjectDef
 from connectors.salesforce.sandbox.soql import parse
 from connectors.salesforce.sandbox.soql_scope import Compilation
 from connectors.salesforce.sandbox.soql_sql import Cell, Node, Plan, compile_query
-from connectors.salesforce.sandbox.state import State, User
+from connectors.salesforce.sandbox.state import LOCATOR_LIFE, State, User
 
 PAGE = 2_000  # records per REST page (vendor default and maximum)
 SMALLEST_PAGE = 200
@@ -112,6 +114,10 @@ def _keep_ids(state: State, user: User, plan: Plan, soql: str, all_rows: bool) -
     """Writes the ids of the result, in order, to a file; pages read the records anew, so that they show later changes as the vendor's do."""
     folder = Path(f"{state.path}-cursors")
     folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():  # what no locator reads any more
+        with suppress(FileNotFoundError):
+            if old.stat().st_mtime < time.time() - LOCATOR_LIFE:
+                old.unlink()
     ids = [row[0] for row in state.read(plan.sql([plan.columns[0]]), plan.params)]
     locator = state.save_locator(user, {"soql": soql, "all_rows": all_rows, "total": len(ids)})
     temporary = folder / f"{locator}.new"

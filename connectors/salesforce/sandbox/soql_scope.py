@@ -188,13 +188,15 @@ class Scope:
         if found is None or found.key not in self.compilation.catalogue.visible(owner):
             raise self.compilation.error("INVALID_FIELD", at, f"No such column '{name}' on entity '{owner.name}'.{_CUSTOM_FIELD}")
         nullable = bool(parents) or (found.nillable and not (found.system or found.type in ("id", "boolean")))
-        return Value(column_sql(found, alias), found.type, found, parents, found.name, nullable)
+        sql = column_sql(found, alias)
+        return Value(folded(sql) if found.sql is not None and found.is_text else sql, found.type, found, parents, found.name, nullable)
 
     def _name_column(self, parent: Parent, name: str, parents: tuple[str, ...], at: At) -> Value:
         shown = NAME_OBJECT.get(name.lower())
         if shown is None:
             raise self.compilation.error("INVALID_FIELD", at, f"No such column '{name}' on entity 'Name'.{_CUSTOM_FIELD}")
-        return Value(self.typed_column(parent, shown.name), shown.type, shown, parents, shown.name)
+        sql = self.typed_column(parent, shown.name)
+        return Value(folded(sql) if shown.is_text else sql, shown.type, shown, parents, shown.name)
 
     def typed_column(self, parent: Parent, name: str, only: str | None = None) -> str:
         """A field of a polymorphic parent, chosen by the key prefix of the id; NULL where the target lacks it."""
@@ -277,6 +279,11 @@ class Scope:
         return int(offset.total_seconds()) if offset is not None else 0
 
 
+def folded(sql: str) -> str:
+    """A text expression that compares without case, as columns do; an expression has no column's collation."""
+    return f"({sql}) COLLATE NOCASE"
+
+
 def text_sql(text: str) -> str:
     """An SQLite string literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -285,4 +292,4 @@ def text_sql(text: str) -> str:
 def _label_sql(value: Value) -> str:
     entries = value.field.picklist if value.field is not None else ()
     arms = [f"WHEN {text_sql(entry.value)} THEN {text_sql(entry.label)}" for entry in entries if entry.label != entry.value]
-    return f"CASE {value.sql} {' '.join(arms)} ELSE {value.sql} END" if arms else value.sql
+    return folded(f"CASE {value.sql} {' '.join(arms)} ELSE {value.sql} END") if arms else value.sql

@@ -65,8 +65,6 @@ class Where:
         column = f"+{value.sql}" if self.plain and not value.sql.startswith("(") else value.sql
         if value.type == "boolean":
             column = f"coalesce({value.sql}, 0)" if value.nullable else column
-        elif value.sql.startswith(("CASE ", "(")) and value.type not in (*_ID_TYPES, *_NUMBERS):
-            column = f"({value.sql}) COLLATE NOCASE"  # an expression has no column's collation
         sql, params = self._operator(item, value, column)
         return (f"NOT coalesce({sql}, 0)", params) if negated else (sql, params)
 
