@@ -206,3 +206,14 @@ def test_aggregates_do_not_page(wire: Wire) -> None:
     assert answer.json()[0]["errorCode"] == "EXCEEDED_ID_LIMIT"
     limited = wire.query("SELECT Name, COUNT(Id) n FROM Account GROUP BY Name ORDER BY Name LIMIT 2").json()
     assert [(row["attributes"], row["n"]) for row in limited["records"]] == [({"type": "AggregateResult"}, 1)] * 2
+
+
+def test_a_slow_query_answers_when_it_asks_for_less(wire: Wire) -> None:
+    wire.control("faults", {"rules": [{"kind": "slow_query", "object": "Account", "max_rows": 1_000, "count": None}]})
+    try:
+        slow = wire.query("SELECT Id FROM Account")
+        assert (slow.status_code, slow.json()[0]["errorCode"]) == (400, "QUERY_TIMEOUT")
+        assert len(wire.records("SELECT Id FROM Account WHERE Name < 'row 0500'")) == 500
+        assert wire.query("SELECT Id FROM User").status_code == 200
+    finally:
+        assert wire.http.delete(f"{wire.url}/__sandbox__/faults", timeout=20).status_code == 200

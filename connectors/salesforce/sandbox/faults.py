@@ -10,6 +10,7 @@ often:
 - `validation`: a rule on `field` of `object` refuses rows that set it (to one of `values`, if given) with `message`.
 - `late_commit`: writes answer as usual and become visible `seconds` later with the older stamps.
 - `bulk_job`: a Bulk job ends as `state` with `message`, or hangs (`state` = `InProgress`).
+- `slow_query`: a REST query of `object` that finds more than `max_rows` records is refused with QUERY_TIMEOUT.
 
 Matchers: `method`, `path` (regular expression on the URL path), `call` (a kind of the statistics), `object`, `ids` (record ids).
 """
@@ -28,7 +29,9 @@ from connectors.salesforce.sandbox.errors import RowError
 from connectors.salesforce.sandbox.side import Side
 
 Rule = dict[str, Any]
-KINDS = frozenset({"http", "delay", "reset", "truncate", "drop_header", "clock_skew", "row_error", "validation", "late_commit", "bulk_job"})
+KINDS = frozenset(
+    {"http", "delay", "reset", "truncate", "drop_header", "clock_skew", "row_error", "validation", "late_commit", "bulk_job", "slow_query"}
+)
 HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 # name → status, error code, message; no code = an HTML page
 BODIES: dict[str, tuple[int, str | None, str]] = {

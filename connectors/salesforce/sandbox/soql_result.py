@@ -86,6 +86,7 @@ def first_page(state: State, user: User, soql: str, *, all_rows: bool = False, a
     state.settle()
     if plan.counts:
         return QueryResult(int(state.read(plan.count_sql(), plan.params)[0][0]), []).as_json()
+    _refuse_slow(state, plan)
     size = max(SMALLEST_PAGE, min(PAGE, page_size))
     rows = state.read(plan.sql(limit=size + 1), plan.params)
     if len(rows) <= size:
@@ -96,6 +97,18 @@ def first_page(state: State, user: User, soql: str, *, all_rows: bool = False, a
         raise SalesforceError("EXCEEDED_ID_LIMIT", message)
     locator, total = _keep_ids(state, user, plan, soql, all_rows)
     return _page(state, user, locator, 0, api_path, size, total)
+
+
+def _refuse_slow(state: State, plan: Plan) -> None:
+    """The `slow_query` fault: what finds too many records runs too long, so that a client has to ask for less."""
+    name = plan.scope.object.name
+    limits = [
+        int(rule["max_rows"])
+        for _, rule in state.faults.rules()
+        if rule["kind"] == "slow_query" and str(rule.get("object", name)).lower() == name.lower()
+    ]
+    if limits and int(state.read(plan.count_sql(), plan.params)[0][0]) > min(limits) and state.faults.take("slow_query", object=name):
+        raise SalesforceError("QUERY_TIMEOUT", "Your query request was running for too long.")
 
 
 def next_page(state: State, user: User, locator: str, *, api_path: str, page_size: int = PAGE) -> dict[str, Any]:
