@@ -83,16 +83,20 @@ SELECT record_id, coalesce(m.master_id, u.account_id), product, state, external_
 FROM unseen AS u LEFT JOIN j_master AS m ON m.id = u.account_id WHERE state IS NOT NULL;
 
 -- name: sequences
--- The highest sequence ever used per account and product, in the CRM (deleted records too) and in our own writes, acknowledged or not.
+-- The highest sequence ever used per account and product. A key that was given out but reached neither the CRM nor an acknowledged write is
+-- given out again, so that a refused record does not eat a number each day.
 CREATE OR REPLACE TEMP TABLE q_sequence AS
 WITH used AS (
-    SELECT external_key FROM j_csql WHERE external_key IS NOT NULL
-    UNION ALL SELECT external_key FROM {{writes}} WHERE object = 'csql' AND external_key IS NOT NULL
-    UNION ALL SELECT value FROM {{writes}} WHERE object = 'csql' AND field = 'external_key' AND value IS NOT NULL
+    SELECT external_key, true AS real FROM j_csql WHERE external_key IS NOT NULL
+    UNION ALL SELECT external_key, state = 'acknowledged' FROM {{writes}} WHERE object = 'csql' AND external_key IS NOT NULL
+    UNION ALL SELECT value, state = 'acknowledged' FROM {{writes}} WHERE object = 'csql' AND field = 'external_key' AND value IS NOT NULL
+    UNION ALL SELECT external_key, false FROM {{csql_keys}} WHERE external_key IS NOT NULL
+), one AS (
+    SELECT split_part(external_key, '|', 1) AS account_id, split_part(external_key, '|', 2) AS product,
+           coalesce(TRY_CAST(split_part(external_key, '|', 3) AS BIGINT), 0) AS sequence, bool_or(real) AS real
+    FROM used GROUP BY ALL
 )
-SELECT split_part(external_key, '|', 1) AS account_id, split_part(external_key, '|', 2) AS product,
-       max(coalesce(TRY_CAST(split_part(external_key, '|', 3) AS BIGINT), 0)) AS last
-FROM used GROUP BY ALL;
+SELECT account_id, product, max(sequence) - CASE WHEN arg_max(real, sequence) THEN 0 ELSE 1 END AS last FROM one GROUP BY ALL;
 
 -- name: cooldowns
 -- Until when a product is not offered again after a record of it was returned, lost or expired. A day that a person named counts before the default.

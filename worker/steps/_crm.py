@@ -50,7 +50,10 @@ def _load_child(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Ent
 
 
 def build_crm_facts(con: duckdb.DuckDBPyConnection, moment: Moment, *, past: bool) -> None:
-    """Temp tables j_line, j_owned, j_main, j_first_end and j_<entity>_facts. `past`: a date scored again, where a row's dates decide, not its state of today."""
+    """Temp tables j_line, j_owned, j_main, j_first_end and j_<entity>_facts.
+
+    `past`: a date scored again, where a row's dates decide, not its state of today.
+    """
     slots = {"on": literal(moment.on), "as_of": literal(moment.as_of), "status_decides": literal(not past)}
     con.execute(query_sql("crm", "contract_lines", **(slots | {"status_decides": _ended_sql(past)})))
     for name in ("owned", "main_product", "first_end", "contract_facts"):

@@ -39,7 +39,10 @@ _OWN = {
 def build_signals(
     con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, run_id: str, history: str, signals: str
 ) -> None:
-    """Temp tables q_now, q_persisted and `signals` (the rows to append). Needs d_row, scores, account_products. Alerts are signals with product ''."""
+    """Temp tables q_now, q_persisted and `signals` (the rows to append). Needs d_row, scores, account_products.
+
+    Alerts are signals with product ''.
+    """
     on = literal(moment.on)
     con.execute(query_sql("csql", "earlier_signals", on=on, signal_history=signals, some="account_id IN (SELECT account_id FROM scores)"))
     con.execute(query_sql("csql", "product_row"))
@@ -119,7 +122,7 @@ def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: M
             written_on=f"CAST(timezone({zone}, w.written_at) AS DATE)",
         )
     )  # fmt: skip
-    con.execute(query_sql("csql", "sequences", writes=lake.writes))
+    con.execute(query_sql("csql", "sequences", writes=lake.writes, csql_keys=lake.csql_keys))
 
 
 def _candidate_slots(mappings: Mappings, moment: Moment) -> dict[str, str]:

@@ -13,7 +13,8 @@ from connectors.entities import Entity
 class LakeRelations:
     """SQL of the lake's tables, each usable after FROM: a table name, or a parenthesised query.
 
-    `usage_file` is the registry's live files: file_id, source, path, first_day, last_day. `part` orders versions of a CRM row that tie.
+    `usage_file` is the registry's live files: file_id, source, path, first_day, last_day. `csql_keys` are the keys given out so far: external_key.
+    `part` orders versions of a CRM row that tie.
     """
 
     crm: dict[Entity, str] = field(default_factory=lambda: {e: f"crm_{e.value}" for e in Entity})
@@ -27,6 +28,7 @@ class LakeRelations:
     signal_history: str = "signal_history"
     population_stats: str = "population_stats"
     writes: str = "writes"
+    csql_keys: str = "(SELECT NULL::VARCHAR AS external_key WHERE false)"
 
 
 @dataclass(frozen=True)

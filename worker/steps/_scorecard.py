@@ -4,12 +4,11 @@ The rules are those of docs/architecture.md, "Score arithmetic". All sums are ov
 the last bit.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mappings.models import Axis, Boolean, Indicator, Linear, Mappings, Profile
+from mappings.snapshot import config_version
 from worker.sql import literal
 
 #: Inside the scoring queries: value, points, why it is missing and the day of the fact of an indicator.
@@ -58,7 +57,7 @@ class Scorecard:
 
 def scorecards(mappings: Mappings, feeds: Mapping[str, Feed]) -> list[Scorecard]:
     """Every profile, in the order in which their conditions are tried."""
-    return [Scorecard(p, _weigh(p, mappings, feeds), config_version(p, mappings)) for p in mappings.score.profiles]
+    return [Scorecard(p, _weigh(p, mappings, feeds), config_version(mappings, p.name)) for p in mappings.score.profiles]
 
 
 def _weigh(profile: Profile, mappings: Mappings, feeds: Mapping[str, Feed]) -> tuple[Weighing, ...]:
@@ -76,18 +75,6 @@ def _shares(profile: Profile, parts: list[tuple[Axis, str, float]]) -> dict[str,
     inside = {axis: sum(w for a, _, w in parts if a == axis) for axis in Axis}
     total = sum(profile.axes[axis].weight for axis, weights in inside.items() if weights)
     return {name: profile.axes[a].weight * w * 100 / (total * inside[a]) if total else 0.0 for a, name, w in parts}
-
-
-def config_version(profile: Profile, mappings: Mappings) -> str:
-    """First 12 hex digits of sha256 over the profile, its indicators, tiers and caps."""
-    used = sorted({name for weights in profile.axes.values() for name in weights.indicators})
-    spec = {
-        "profile": profile.model_dump(mode="json"),
-        "indicators": {name: mappings.indicators[name].model_dump(mode="json") for name in used},
-        "tiers": mappings.score.tiers.model_dump(mode="json"),
-        "caps": [cap.model_dump(mode="json") for cap in mappings.score.caps],
-    }
-    return hashlib.sha256(json.dumps(spec, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()[:12]
 
 
 # --- SQL of one indicator ------------------------------------------------------------------------------------------------------------------------

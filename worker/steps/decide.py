@@ -1,17 +1,27 @@
 """decide: scores and rules → decisions. Tier, trend, reasons in words, CSQL moves, flips, and the history rows to append."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 
 import duckdb
+from sqlalchemy import Executable
 
+from connectors.entities import Entity
 from mappings.models import Mappings
+from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal, query_sql
+from worker.steps._brake import brake
+from worker.steps._calendar import build_calendar
 from worker.steps._csql import build_signals, decide_csqls
+from worker.steps._lake import bring, leave, leave_json, moment_of, open_lake
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._scorecard import scorecards
+from worker.steps._usage import load_catalogue
 from worker.steps._words import LateFeed, data_status_slots, reason_slots
 from worker.steps.join import join_accounts
 from worker.steps.score import read_feeds, score_accounts
+from worker.store import registers
 
 
 def decide_accounts(
@@ -21,6 +31,9 @@ def decide_accounts(
 
     Closing scores of earlier dates only: run again on the same day it replaces today's entry and advances no counter.
     """
+    load_catalogue(con, mappings)
+    build_calendar(con, mappings.calendar, moment.on - timedelta(days=10), moment.on + timedelta(days=120))
+    con.execute(query_sql("crm", "masters", relation=lake.crm[Entity.ACCOUNT]))
     _decide_tiers(con, mappings, moment, run_id, lake.score_history)
     build_signals(con, lake, mappings, moment, run_id, lake.score_history, lake.signal_history)
     decide_csqls(con, lake, mappings, moment)
@@ -83,11 +96,7 @@ def backfill(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mapp
         con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM {source} LIMIT 0")
     for day in past_days(mappings, moment.on):
         _score_past(con, lake, mappings, moment.end_of(day), run_id)
-    histories = {
-        "score_history": f"(SELECT * FROM {lake.score_history} UNION ALL BY NAME SELECT * FROM b_history)",
-        "signal_history": f"(SELECT * FROM {lake.signal_history} UNION ALL BY NAME SELECT * FROM b_signals)",
-    }
-    return LakeRelations(**{**lake.__dict__, **histories})
+    return replace(lake, score_history=_with(lake.score_history, "b_history"), signal_history=_with(lake.signal_history, "b_signals"))
 
 
 def _score_past(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, run_id: str) -> None:
@@ -98,3 +107,68 @@ def _score_past(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: M
     build_signals(con, lake, mappings, moment, run_id, "b_history", "b_signals")
     con.execute("INSERT INTO b_history BY NAME SELECT * FROM history")
     con.execute("INSERT INTO b_signals BY NAME SELECT * FROM signals")
+
+
+# --- the step ------------------------------------------------------------------------------------------------------------------------------------
+def plan(ctx: StepContext) -> list[NewItem]:
+    return [NewItem("all")]
+
+
+def run(ctx: StepContext, item: Item) -> Outcome:
+    """Leaves decisions, csql_desired, flips, history, signals and brake.json. Keys of new CSQL records are given out with the item's end."""
+    moment = moment_of(ctx)
+    first = _backfill_first(ctx, moment)
+    con, lake = open_lake(ctx)
+    before = lake.score_history
+    if first:
+        bring(con, ctx.folder, "past_history", "past_signals")
+        lake = replace(lake, score_history=_with(lake.score_history, "past_history"), signal_history=_with(lake.signal_history, "past_signals"))
+    bring(con, ctx.folder, "accounts", "account_products", "feeds", "scores", "parts")
+    decide_accounts(con, lake, ctx.mappings, moment, run_id=ctx.run.id, resync=ctx.run.kind == RunKind.RESYNC)
+    if first:
+        con.execute("INSERT INTO history BY NAME SELECT * FROM past_history")
+        con.execute("INSERT INTO signals BY NAME SELECT * FROM past_signals")
+    for table in ("decisions", "csql_desired", "flips", "history", "signals"):
+        leave(con, ctx.folder, table)
+    report = brake(con, before, moment.on, ctx.mappings.score.brake)
+    leave_json(ctx.folder, "brake.json", report.as_dict())
+    stops = report.stops and not (ctx.run.dry_run or ctx.mappings.scope.shadow)
+    return Outcome(stats=_stats(con), statements=_keys(ctx, con), brake=report.as_dict() if stops else None)
+
+
+def _with(relation: str, past: str) -> str:
+    return f"(SELECT * FROM {relation} UNION ALL BY NAME SELECT * FROM {past})"
+
+
+def _backfill_first(ctx: StepContext, moment: Moment) -> bool:
+    """Score past dates if no run ever left history. On a connection of its own, whose tables are those of other dates."""
+    if ctx.run.kind != RunKind.FULL or ctx.run.accounts is not None or ctx.files("score_history") or not past_days(ctx.mappings, moment.on):
+        return False
+    con, lake = open_lake(ctx)
+    backfill(con, lake, ctx.mappings, moment, run_id=ctx.run.id)
+    con.execute("CREATE TEMP VIEW past_history AS SELECT * FROM b_history")
+    con.execute("CREATE TEMP VIEW past_signals AS SELECT * FROM b_signals")
+    leave(con, ctx.folder, "past_history")
+    leave(con, ctx.folder, "past_signals")
+    con.close()
+    return True
+
+
+def _stats(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
+    moves = dict(con.execute("SELECT move, count(*) FROM csql_desired GROUP BY move").fetchall())
+    words = con.execute("SELECT coalesce(sum(csql_open_count), 0), count(csql_suppressed_en) FROM decisions").fetchone() or (0, 0)
+    return {
+        "csql.opened": float(moves.get("open", 0)),
+        "csql.closed": float(moves.get("expire", 0)),
+        "csql.open": float(words[0]),
+        "csql.suppressed": float(words[1]),
+    }
+
+
+def _keys(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> Sequence[Executable]:
+    """The keys given out by this run."""
+    rows = con.execute(
+        "SELECT external_key, account_id, coalesce(product, ''), CAST(split_part(external_key, '|', 3) AS BIGINT), coalesce(rule, '') "
+        "FROM csql_desired WHERE move IN ('open', 'complete') ORDER BY external_key"
+    ).fetchall()
+    return registers.put_csql_keys(ctx.ledger, [registers.CsqlKeyRow(k, a, p, n, r[:40], ctx.run.id) for k, a, p, n, r in rows])

@@ -11,9 +11,12 @@ import duckdb
 from connectors.entities import Entity
 from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS
 from mappings.models import Mappings
+from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps._calendar import build_calendar, business_between_sql
+from worker.steps._changed import changed_accounts
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
+from worker.steps._lake import leave, leave_json, moment_of, open_lake
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
 from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage
 
@@ -102,7 +105,7 @@ def _counts(con: duckdb.DuckDBPyConnection, lake: LakeRelations, windows: Window
     relation = con.execute(query_sql("join", "counts"))
     names = [d[0] for d in relation.description or []]
     row = relation.fetchone() or ()
-    counts = {name: int(value or 0) for name, value in zip(names, row, strict=True)}
+    counts = {("in_crm" if name == "accounts" else name): int(value or 0) for name, value in zip(names, row, strict=True)}
     counts["tenants_unmatched"] = int(str(scalar(con, "SELECT count(*) FROM usage_unmatched") or 0))
     counts["lines_without_account"] = int(str(scalar(con, "SELECT count(*) FROM j_line WHERE acct NOT IN (SELECT id FROM j_account)") or 0))
     by_contract = scalar(con, "SELECT count(*) FROM j_source WHERE matches = 'contract' AND kind = 'events'")
@@ -119,3 +122,21 @@ def account_columns() -> Sequence[str]:
 def product_columns() -> Sequence[str]:
     """Columns of `account_products.parquet`, in order."""
     return ["account_id", *ACCOUNT_PRODUCTS]
+
+
+def plan(ctx: StepContext) -> list[NewItem]:
+    return [NewItem("all")]
+
+
+def run(ctx: StepContext, item: Item) -> Outcome:
+    """Restartable: reads lake files as the run sees them, replaces its files in the run folder."""
+    con, lake = open_lake(ctx)
+    only = None if ctx.run.kind == RunKind.FULL and ctx.run.accounts is None else changed_accounts(ctx, con, lake)
+    counts = join_accounts(con, lake, ctx.mappings, moment_of(ctx), only=only)
+    leave(con, ctx.folder, "accounts", account_columns(), order="ORDER BY account_id")
+    leave(con, ctx.folder, "account_products", product_columns(), order="ORDER BY account_id, product")
+    leave(con, ctx.folder, "feeds", order="ORDER BY feed")
+    leave(con, ctx.folder, "usage_unmatched")
+    leave_json(ctx.folder, "reconciliation.json", {"run_id": ctx.run.id, "as_of": ctx.run.as_of, **counts})
+    stats = {f"accounts.{name}": float(counts[name]) for name in ("in_crm", "excluded")}
+    return Outcome(stats=stats | {f"usage.{name}": float(counts[name]) for name in ("tenants_unmatched", "accounts_without_usage")})

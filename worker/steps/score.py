@@ -1,10 +1,15 @@
-"""score: indicators → axes → score, with the parts that made each. Leaves `scores`, `parts` and `population` in the run folder."""
+"""score: indicators → axes → score, with the parts that made each. Leaves `scores`, `parts` and `population` in the run folder.
+
+`population.parquet` has the columns of the lake's `population_stats`; full runs append it there.
+"""
 
 import duckdb
 
 from mappings.models import Axis, Indicator, Mappings
+from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal
 from worker.steps import _scorecard as card_
+from worker.steps._lake import bring, leave, moment_of, open_lake
 from worker.steps._scorecard import Feed, Scorecard, scorecards
 from worker.steps._texts import joined_sql
 
@@ -54,7 +59,8 @@ def _evaluate(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Sc
     )
     values = "".join(f", {card_.value_sql(i)} AS {card_.VALUE}{i.name}, {_observed(i)} AS {card_.OBSERVED}{i.name}" for i in used)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE s_value AS SELECT account_id, segment, stage, as_of_on, {card_.profile_case_sql(cards)} AS profile, {cap} AS cap, "
+        f"CREATE OR REPLACE TEMP TABLE s_value AS SELECT account_id, segment, stage, as_of_on, "
+        f"{card_.profile_case_sql(cards)} AS profile, {cap} AS cap, "
         f"coalesce(usage_matched, false) AS fed_usage, setup_as_of IS NOT NULL AS fed_setup{values} FROM accounts WHERE scope = 'in'"
     )
     reasons = [
@@ -125,7 +131,8 @@ def _medians_sql(cards: list[Scorecard]) -> str:
         for w in c.weighings
     ]
     fit = (
-        "SELECT a.segment, '*', 'fit:' || p.product, max(p.fit), count(*) FROM accounts AS a JOIN account_products AS p ON p.account_id = a.account_id "
+        "SELECT a.segment, '*', 'fit:' || p.product, max(p.fit), count(*) "
+        "FROM accounts AS a JOIN account_products AS p ON p.account_id = a.account_id "
         "WHERE p.fit IS NOT NULL GROUP BY a.segment, p.product"
     )
     return " UNION ALL ".join([*medians, fit])
@@ -144,10 +151,35 @@ def _part_sql(card: Scorecard, weighing: card_.Weighing) -> str:
     name = weighing.indicator.name
     effective = card_.effective_sql(card, weighing)
     return (
-        f"SELECT account_id, {literal(name)} AS indicator, {literal(weighing.axis.value)} AS axis, {card_.VALUE}{name} AS value, {card_.POINTS}{name} AS points, "
+        f"SELECT account_id, {literal(name)} AS indicator, {literal(weighing.axis.value)} AS axis, {card_.VALUE}{name} AS value, "
+        f"{card_.POINTS}{name} AS points, "
         f"{card_.MISSING}{name} AS missing_why, CAST({literal(weighing.share)} AS DOUBLE) AS weight, {effective} AS weight_effective, "
         f"{effective} * {card_.POINTS}{name} / 100 AS contribution, {card_.OBSERVED}{name} AS observed_on, m.median_points "
         f"FROM s_scored AS s LEFT JOIN (SELECT segment, median_points FROM population WHERE profile = {literal(card.profile.name)} "
         f"AND indicator = {literal(name)} AND n >= {POPULATION_MIN}) AS m ON m.segment IS NOT DISTINCT FROM s.segment "
         f"WHERE s.profile = {literal(card.profile.name)}"
     )
+
+
+def plan(ctx: StepContext) -> list[NewItem]:
+    return [NewItem("all")]
+
+
+def run(ctx: StepContext, item: Item) -> Outcome:
+    con, lake = open_lake(ctx)
+    bring(con, ctx.folder, "accounts", "account_products", "feeds")
+    full = ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
+    score_accounts(con, ctx.mappings, full=full, frozen_population=lake.population_stats)
+    leave(con, ctx.folder, "scores")
+    leave(con, ctx.folder, "parts", order="ORDER BY account_id, axis, indicator")
+    leave(con, ctx.folder, "population", [*_POPULATION_COLUMNS, *_stamp(ctx)], order="ORDER BY segment, profile, indicator")
+    states = con.execute("SELECT state, count(*) FROM scores GROUP BY state").fetchall()
+    return Outcome(stats={f"accounts.{state}": float(n) for state, n in states})
+
+
+_POPULATION_COLUMNS = ("segment", "profile", "indicator", "median_points", "n")
+
+
+def _stamp(ctx: StepContext) -> list[str]:
+    moment = moment_of(ctx)
+    return [f"{literal(moment.on)} AS on_", f"{literal(moment.as_of)} AS as_of"]

@@ -1,0 +1,64 @@
+"""The score brake: a run that would move too many accounts across a tier, or open too many CSQLs, stops before anything is written."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from mappings.models import Brake
+from worker.sql import literal
+
+#: Movers named in the report. Chosen: what a person reads before approving; the whole list is in the run folder.
+MOVERS_NAMED = 50
+
+
+@dataclass(frozen=True)
+class BrakeReport:
+    """`matrix[before - 1][after - 1]` counts accounts by tier. A first score is no move. `movers`: account, before, after, farthest first."""
+
+    scored: int
+    moved: int
+    moved_percent: float
+    csql_opened: int
+    matrix: list[list[int]]
+    movers: list[tuple[str, int, int]]
+    reasons: list[str]
+
+    @property
+    def stops(self) -> bool:
+        return bool(self.reasons)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.__dict__, "movers": [list(m) for m in self.movers], "stops": self.stops}
+
+
+def brake(con: duckdb.DuckDBPyConnection, history: str, on: date, spec: Brake) -> BrakeReport:
+    """Compares `decisions` and `csql_desired` of this connection with the last scored row of `history` before `on`."""
+    before = f"SELECT account_id, arg_max(tier, (on_, as_of)) AS tier FROM {history} WHERE on_ < {literal(on)} AND tier IS NOT NULL GROUP BY account_id"
+    pairs = (
+        "SELECT d.account_id, h.tier AS before, d.tier AS after "
+        f"FROM decisions AS d JOIN ({before}) AS h ON h.account_id = d.account_id WHERE d.tier IS NOT NULL"
+    )
+    con.execute(f"CREATE OR REPLACE TEMP TABLE tier_pairs AS {pairs}")
+    matrix = [[0] * 5 for _ in range(5)]
+    for before, after, n in con.execute("SELECT before, after, count(*) FROM tier_pairs GROUP BY ALL").fetchall():
+        matrix[before - 1][after - 1] = n
+    scored = sum(map(sum, matrix))
+    moved = scored - sum(matrix[i][i] for i in range(5))
+    percent = round(moved * 100 / scored, 2) if scored else 0.0
+    opened = con.execute("SELECT count(*) FROM csql_desired WHERE move = 'open'").fetchone()
+    csqls = int(opened[0]) if opened else 0
+    movers = con.execute(
+        f"SELECT account_id, before, after FROM tier_pairs WHERE before <> after ORDER BY abs(after - before) DESC, account_id LIMIT {MOVERS_NAMED}"
+    ).fetchall()
+    return BrakeReport(scored, moved, percent, csqls, matrix, [(a, b, c) for a, b, c in movers], _reasons(scored, percent, csqls, spec))
+
+
+def _reasons(scored: int, percent: float, csqls: int, spec: Brake) -> list[str]:
+    reasons = []
+    if scored >= spec.min_accounts and percent > spec.tier_moves_percent:
+        reasons.append(f"{percent:g} % of {scored} accounts would change tier; the score's brake allows {spec.tier_moves_percent:g} %")
+    if csqls > spec.csql_opened:
+        reasons.append(f"{csqls} CSQL records would be opened; the score's brake allows {spec.csql_opened}")
+    return reasons

@@ -1,0 +1,186 @@
+"""diff: decisions against our fields as the CRM has them → `changes`, one row per differing field. No difference, no row.
+
+The base is the pulled row, overlaid by our own acknowledged writes that are newer than it. Both sides are canonical text, so a difference is
+a difference of two strings.
+"""
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from connectors.entities import Entity
+from connectors.values import canonical_sql, coerced_sql, invalid_sql
+from mappings.models import FieldType, Mappings, WriteField
+from worker.items import Item, NewItem, Outcome, StepContext
+from worker.sql import ident, literal, query_sql
+from worker.steps._crm import load_latest
+from worker.steps._lake import bring, leave, moment_of, open_lake, table_of
+from worker.steps._relations import LakeRelations, Moment, columns_of
+from worker.store import registers
+
+CHANGES = {
+    "object": "VARCHAR", "record_id": "VARCHAR", "external_key": "VARCHAR", "account_id": "VARCHAR", "field": "VARCHAR", "crm_value": "VARCHAR",
+    "our_value": "VARCHAR", "mode": "VARCHAR", "disposition": "VARCHAR", "why": "VARCHAR",
+}  # fmt: skip
+
+#: What is still said of an account whose feed is late: that it is, and what does not come from scores. Everything else stays as it stands.
+FROZEN = {"data_status", "csql_flag", "csql_open_count", "csql_status", "notice_on", "resynced_at"}
+
+#: Columns that are null where a run has nothing to say, which is no reason to clear the field.
+_NEVER_CLEARED = {"resynced_at"}
+
+_NUMBERS = (FieldType.NUMBER, FieldType.PERCENT, FieldType.CURRENCY)
+
+
+@dataclass(frozen=True)
+class Objections:
+    """Relations of what must not be sent.
+
+    held: object, record_id, field, crm_value. rejected: object, record_key, field ('' = the record), value_hash (as the dead letters have it).
+    """
+
+    held: str = "(SELECT NULL::VARCHAR AS object, NULL::VARCHAR AS record_id, NULL::VARCHAR AS field, NULL::VARCHAR AS crm_value WHERE false)"
+    rejected: str = "(SELECT NULL::VARCHAR AS object, NULL::VARCHAR AS record_key, NULL::VARCHAR AS field, NULL::VARCHAR AS value_hash WHERE false)"
+
+
+def diff_accounts(
+    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, objections: Objections | None = None
+) -> None:
+    """Temp table `changes` from `decisions` and `csql_desired`. Accounts and records that are gone from the CRM have no row."""
+    con.execute("CREATE OR REPLACE TEMP TABLE changes (" + ", ".join(f"{name} {kind}" for name, kind in CHANGES.items()) + ")")
+    for entity, ours in ((Entity.ACCOUNT, "decisions"), (Entity.CSQL, "csql_desired")):
+        sides = _sides(mappings, entity, columns_of(con, ours))
+        if sides:
+            _load_records(con, lake, entity, [s.field for s in sides], ours)
+            _load_writes(con, lake, entity, [s.field for s in sides])
+            _compare(con, entity, sides, moment)
+            against = objections or Objections()
+            con.execute(query_sql("diff", "changes", object=literal(entity.value), held=against.held, rejected=against.rejected))
+
+
+@dataclass(frozen=True)
+class Side:
+    """A field and the column of ours that it takes."""
+
+    field: WriteField
+    column: str
+
+    @property
+    def source(self) -> str:
+        """The value's name without its language."""
+        return self.field.value or self.field.key
+
+
+def _sides(mappings: Mappings, entity: Entity, present: set[str]) -> list[Side]:
+    """Fields that we write, owned by the worker and in a set that is switched on, with the column each takes: its own or its language's."""
+    sides = []
+    for field in mappings.writeback.of(entity.value):
+        name = field.value or field.key
+        column = next((c for c in (name, f"{name}_{mappings.writeback.language}") if c in present), None)
+        if field.owner == "worker" and field.set in mappings.writeback.sets and column is not None:
+            sides.append(Side(field, column))
+    return sides
+
+
+def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, fields: list[WriteField], ours: str) -> None:
+    """f_record: record_id, read_at and the pulled text of each field (`own_<key>`, null where the pull did not know it yet)."""
+    relation = lake.crm[entity]
+    present = columns_of(con, relation)
+    exprs = {"record_id": "r.id", "read_at": "r.read_at", "gone": "coalesce(r.deleted, false) OR r.master_id IS NOT NULL"}
+    exprs |= {f"own_{f.key}": f"r.own_{f.key}" if f"own_{f.key}" in present else "NULL::VARCHAR" for f in fields}
+    key = "account_id" if entity == Entity.ACCOUNT else "record_id"
+    load_latest(con, relation, "f_record", part=lake.part, where=f"id IN (SELECT {key} FROM {ours})", exprs=exprs)
+    con.execute("DELETE FROM f_record WHERE gone")
+
+
+def _load_writes(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, fields: list[WriteField]) -> None:
+    """f_overlay and f_written, one row per record that has any."""
+    name = literal(entity.value)
+    con.execute(query_sql("diff", "newer_writes", writes=lake.writes, object=name))
+    newer = "".join(
+        f", bool_or(field = {literal(f.key)}) AS has_{f.key}, max(value) FILTER (field = {literal(f.key)}) AS new_{f.key}" for f in fields
+    )
+    con.execute(query_sql("diff", "overlay", columns=newer))
+    aging = [f for f in fields if f.update == "ride_along" and f.max_age_days is not None]
+    ages = "".join(f", max(written_at) FILTER (field = {literal(f.key)}) AS at_{f.key}" for f in aging)
+    keys = ", ".join(literal(f.key) for f in aging) or "NULL"
+    con.execute(query_sql("diff", "written", writes=lake.writes, object=name, columns=ages, fields=keys))
+
+
+def _compare(con: duckdb.DuckDBPyConnection, entity: Entity, sides: list[Side], moment: Moment) -> None:
+    """f_change: the fields that differ, before anything is said against them."""
+    columns = "".join(f", {expr} AS {name}" for s in sides for name, expr in _pair_columns(s, moment))
+    pair = query_sql("diff", "pair_accounts" if entity == Entity.ACCOUNT else "pair_csqls", columns=columns)
+    differs = {s.field.key: _differs_sql(s) for s in sides}
+    changes = ", ".join(f"CASE WHEN {differs[s.field.key]} THEN {_change_sql(s.field)} END" for s in sides)
+    con.execute(query_sql("diff", "compare", changes=changes, pair=pair, any=" OR ".join(differs.values())))
+
+
+def _pair_columns(side: Side, moment: Moment) -> list[tuple[str, str]]:
+    """Both sides of a field as canonical text, what was pulled, and whether it is too old to wait for company."""
+    field, key = side.field, side.field.key
+    pulled = f"r.own_{key}"
+    if field.type == FieldType.CHECKBOX:  # the CRM has no empty one
+        pulled = f"CASE WHEN r.record_id IS NOT NULL THEN coalesce({pulled}, 'false') END"
+    base = f"CASE WHEN v.has_{key} THEN v.new_{key} ELSE {pulled} END"
+    ours = coerced_sql(canonical_sql(f"d.{ident(side.column)}", field), field)
+    columns = [(f"b_{key}", base), (f"p_{key}", pulled), (f"o_{key}", f"coalesce({ours}, {base})" if side.source in _NEVER_CLEARED else ours)]
+    if field.update == "ride_along" and field.max_age_days is not None:
+        # spread: a record's own day within the second half of the age, so that never all come at once
+        age = f"{field.max_age_days} - CAST(hash(r.record_id) % {max(1, field.max_age_days // 2)} AS INTEGER)"
+        columns.append((f"aged_{key}", f"coalesce({literal(moment.on)} - CAST(w.at_{key} AS DATE) >= {age}, false)"))
+    return columns
+
+
+def _differs_sql(side: Side) -> str:
+    field, key = side.field, side.field.key
+    ours, base, pulled = f"o_{key}", f"b_{key}", f"p_{key}"
+    conditions = [f"{ours} IS DISTINCT FROM {base}", f"NOT (echo AND {ours} IS NOT DISTINCT FROM {pulled})"]
+    if field.noise is not None and field.type in _NUMBERS:
+        apart = f"abs(TRY_CAST({ours} AS DECIMAL(38, 10)) - TRY_CAST({base} AS DECIMAL(38, 10))) > {field.noise}"
+        conditions.append(f"coalesce({apart}, true)")
+    if field.update == "if_empty":
+        conditions.append(f"{base} IS NULL")
+    if side.source not in FROZEN:
+        conditions.append("NOT frozen")
+    if field.external_key:  # of a new record it is the address, not a value
+        conditions.append("echo")
+    return "(" + " AND ".join(conditions) + ")"
+
+
+def _change_sql(field: WriteField) -> str:
+    key = field.key
+    mode = literal(field.update)
+    if field.update == "ride_along" and field.max_age_days is not None:
+        mode = f"CASE WHEN aged_{key} THEN 'aged' ELSE 'ride_along' END"
+    return f"{{'field': {literal(key)}, 'base': b_{key}, 'ours': o_{key}, 'mode': {mode}, 'invalid': {invalid_sql(f'o_{key}', field)}}}"
+
+
+# --- the step ------------------------------------------------------------------------------------------------------------------------------------
+def plan(ctx: StepContext) -> list[NewItem]:
+    return [NewItem("all")]
+
+
+def run(ctx: StepContext, item: Item) -> Outcome:
+    """Leaves `changes`. What a person holds and what the CRM refused comes from the ledger as it stands now."""
+    con, lake = open_lake(ctx)
+    bring(con, ctx.folder, "decisions", "csql_desired")
+    diff_accounts(con, lake, ctx.mappings, moment_of(ctx), _objections(ctx, con))
+    leave(con, ctx.folder, "changes")
+    row = con.execute("SELECT count(DISTINCT (object, coalesce(record_id, external_key))), count(*) FROM changes").fetchone() or (0, 0)
+    return Outcome(stats={"changes.records": float(row[0]), "changes.fields": float(row[1])})
+
+
+def _objections(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> Objections:
+    text = pa.string()
+    held = [{"object": h.object, "record_id": h.record_id, "field": h.field, "crm_value": h.crm_value} for h in registers.holds(ctx.ledger)]
+    letters = [
+        {"object": d.object, "record_key": d.record_key, "field": d.field, "value_hash": d.value_hash}
+        for d in registers.dead_letters(ctx.ledger, states=("open",))
+        if d.next_at is None or d.next_at > ctx.run.as_of
+    ]
+    return Objections(
+        table_of(con, "held", held, dict.fromkeys(("object", "record_id", "field", "crm_value"), text)),
+        table_of(con, "rejected", letters, dict.fromkeys(("object", "record_key", "field", "value_hash"), text)),
+    )
