@@ -4,6 +4,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -82,7 +83,7 @@ class Demo:
         settings, customer = self.settings(), load(Path(shipped.__file__).parent)
         log.configure(settings)
         self.tell("pull", 0, 0)
-        seed_sandbox(self.box.url, self.folder, self.accounts, self.seed, flow.utc_today())
+        seed_sandbox(self.box.url, self.folder, self.accounts, self.seed, datetime.now(UTC).date())
         self._provision(customer)
         self.box.control.reset_stats()
         runtime = Runtime.open(settings, tell=self.tell)

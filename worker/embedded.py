@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from celery.schedules import crontab
+from celery.schedules import crontab, maybe_schedule
 
 import celeryconfig
 from connectors.errors import ConnectorError
@@ -54,7 +54,7 @@ def due(last: dict[str, datetime]) -> list[str]:
     """
     found = []
     for entry, plan in celeryconfig.beat_schedule.items():
-        schedule = plan["schedule"]
+        schedule = maybe_schedule(plan["schedule"])
         now = schedule.now()
         before = last.get(entry)
         if before is None and isinstance(schedule, crontab):
