@@ -85,18 +85,23 @@ class Dispatcher:
         return None
 
     def _answer(self, route: Route, context: Context) -> Reply:
-        def work() -> Reply:
-            _check_version(context)
-            if route.login:
-                user = auth.session_user(self.state, context.headers.get("authorization", ""))
-                if user is None:
-                    raise SalesforceError("INVALID_SESSION_ID", "Session expired or invalid", status=401)
-                context.user = user
-            if route.counted and self.state.side.usage(self.state.now().timestamp()) >= daily_limit(self.state):
-                raise SalesforceError("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
-            return route.handler(context)
+        refused = _guarded(lambda: self._admit(route, context))
+        if refused.status != 200:
+            refused.calls = 0  # what is turned away at the door is not counted
+            return refused
+        return _guarded(lambda: route.handler(context))
 
-        return _guarded(work)
+    def _admit(self, route: Route, context: Context) -> Reply:
+        """Checks version, session and daily limit; sets the user."""
+        _check_version(context)
+        if route.login:
+            user = auth.session_user(self.state, context.headers.get("authorization", ""))
+            if user is None:
+                raise SalesforceError("INVALID_SESSION_ID", "Session expired or invalid", status=401)
+            context.user = user
+        if route.counted and self.state.side.usage(self.state.now().timestamp()) >= daily_limit(self.state):
+            raise SalesforceError("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", status=403)
+        return Reply(None)
 
     def _finish(self, route: Route | None, reply: Reply, faults: list[Rule]) -> Outcome:
         calls = reply.calls if route is not None and route.counted else 0
