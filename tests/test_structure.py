@@ -35,6 +35,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "connectors.salesforce.sandbox": ("connectors.sandbox_kit", "connectors.salesforce.sandbox"),
     "connectors.usage": ("connectors.base", "connectors.errors", "connectors.entities", "connectors.values", "connectors.usage", "mappings.models"),
     "worker": ("worker", "connectors.base", "connectors.errors", "connectors.entities", "connectors.values", "connectors.registry", "mappings"),
+    # which kinds of call count as reads, writes and polls is said once, where calls are made
+    "worker.report": ("worker", "connectors.calls"),
     # the two places where a usage source and the sandbox are named
     "worker.steps": (
         "worker",

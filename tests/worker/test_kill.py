@@ -37,7 +37,7 @@ def _live(in_child: Child, *argv: str) -> str:
     return out.read_text()
 
 
-def _assert_whole(runtime: Runtime, run_id: str) -> None:
+def assert_whole(runtime: Runtime, run_id: str) -> None:
     run = runs.get(runtime.ledger, run_id)
     assert run.state == RunState.DONE
     assert run.report["total"] == 78  # 1 + 2 + … + 12
@@ -52,13 +52,13 @@ def _assert_whole(runtime: Runtime, run_id: str) -> None:
     assert skeleton.lake_names(runtime.lake.root) == sorted(row.path for row in runtime.ledger.rows(select(lake_file.c.path)))
 
 
-@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize(("ledger_url", "nth"), [("sqlite", 1), ("postgresql", 3)], indirect=["ledger_url"])
 @pytest.mark.parametrize("name", IN_RUN)
 def test_killed_in_an_item_the_run_ends_with_every_fact_once(runtime: Runtime, in_child: Child, tmp_path: Path, name: str, nth: int) -> None:
     run_id = start_run(runtime, skeleton.no_mappings(), RunKind.FULL)
     _die(in_child, tmp_path, "work", run_id, at=f"{name}#{nth}")
     assert _live(in_child, "work", run_id) == RunState.DONE
-    _assert_whole(runtime, run_id)
+    assert_whole(runtime, run_id)
 
 
 def test_killed_before_a_run_is_committed_there_is_no_run(runtime: Runtime, in_child: Child, tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_killed_after_a_run_is_committed_the_next_trigger_takes_it_up(runtime: R
     _die(in_child, tmp_path, "both", at="run.start.after_commit")
     assert _live(in_child, "both") == RunState.DONE
     (only,) = runs.latest(runtime.ledger)
-    _assert_whole(runtime, only.id)
+    assert_whole(runtime, only.id)
 
 
 def test_a_kill_while_recording_a_failure_counts_as_the_failure(runtime: Runtime, in_child: Child, tmp_path: Path) -> None:
     run_id = start_run(runtime, skeleton.no_mappings(), RunKind.FULL)
     _die(in_child, tmp_path, "work", run_id, at="item.fail.before_commit", SKELETON_FAILS="1")
     assert _live(in_child, "work", run_id) == RunState.DONE
-    _assert_whole(runtime, run_id)
+    assert_whole(runtime, run_id)
 
 
 @pytest.mark.parametrize("name", ["lake.compact.before_commit", "lake.compact.after_commit"])
