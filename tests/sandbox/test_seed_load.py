@@ -3,14 +3,19 @@
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
+from simple_salesforce import Salesforce
 
 from connectors.salesforce.sandbox.seed import Company, Ref, install_customer_schema, load_company, seed_sandbox
+from connectors.salesforce.sandbox.seed_http import HttpOrg
 from connectors.salesforce.sandbox.seed_load import StateOrg
 from connectors.salesforce.sandbox.seed_schema import FIELDS, OBJECTS, field_names
 from connectors.salesforce.sandbox.soql_result import execute
 from connectors.salesforce.sandbox.state import State
+from connectors.sandbox_kit import SandboxProcess
 
 TODAY = date(2026, 12, 1)
 
@@ -103,3 +108,27 @@ def test_a_reference_to_nothing_names_the_object_and_the_remedy(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"Contact: 1 rows refer .*nobody.* load their objects before"):
         load_company(state, company)
     state.close()
+
+
+def test_a_running_sandbox_is_seeded_and_read_by_a_vendor_client(tmp_path: Path) -> None:
+    with SandboxProcess(tmp_path / "org.db") as box:
+        company, files = seed_sandbox(box.url, tmp_path, 12, 7, TODAY)
+        install_customer_schema(HttpOrg(box.url))  # a second time: nothing is refused, nothing changes
+        assert files.files[0].exists()
+        token = requests.post(f"{box.url}/services/oauth2/token", data={"grant_type": "client_credentials"}, auth=box.app(), timeout=20).json()
+        found = query_all(box.url, token["access_token"], "SELECT Name, Type, Tenant_ID__c, CSM__r.Name, (SELECT Role__c FROM Contacts) FROM Account")
+    assert sorted(row["Name"] for row in found) == sorted(row["Name"] for row in company.records["Account"])
+    assert sum(row["Contacts"]["totalSize"] for row in found if row["Contacts"]) == len(company.records["Contact"])
+    assert all(row["CSM__r"]["Name"] for row in found if row["Type"] == "Customer")
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="no sandbox address"):
+        HttpOrg("localhost:8080")
+
+
+def query_all(url: str, token: str, soql: str) -> list[dict[str, Any]]:
+    client = Salesforce(instance_url=url, session_id=token, version="62.0")
+    client.base_url = f"{url}/services/data/v62.0/"  # the client insists on https, the local sandbox speaks http
+    records: list[dict[str, Any]] = client.query(soql)["records"]
+    return records

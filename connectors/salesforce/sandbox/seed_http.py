@@ -2,63 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode
-from urllib.request import ProxyHandler, Request, build_opener
 
 from connectors.salesforce.sandbox.seed_schema import Metadata
-
-TIMEOUT_S = 120  # 5,000 rows take about a second; a busy machine may need more
-# the sandbox is on this machine, so the environment's proxy must not see it
-_OPENER = build_opener(ProxyHandler({}))
+from connectors.sandbox_kit import SandboxControl, SandboxError
 
 
 class HttpOrg:
-    """An org behind `http://127.0.0.1:PORT`. Errors of the sandbox are raised as ValueError with its own words."""
+    """An org behind `http://127.0.0.1:PORT`. What the sandbox refuses is raised as SandboxError with its own words."""
 
     def __init__(self, url: str) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"{url!r} is no sandbox address; give http://127.0.0.1:PORT")
-        self.url = url.rstrip("/")
+        self.control = SandboxControl(url.rstrip("/"))
 
     def has_object(self, name: str) -> bool:
-        return self._found(object=name, fields="Id")
+        return self._found(name, "Id")
 
     def has_field(self, object_name: str, field_name: str) -> bool:
-        return self._found(object=object_name, fields=field_name)
+        return self._found(object_name, field_name)
 
     def create_object(self, name: str, metadata: Metadata) -> None:
-        self._call("POST", "fields", {"objects": [{"fullName": name, **metadata}]})
+        self.control.add_fields({}, visible_to=[], objects=[{"fullName": name, **metadata}])
 
     def create_field(self, full_name: str, metadata: Metadata) -> None:
-        self._call("POST", "fields", {"fields": [{"FullName": full_name, "Metadata": metadata}]})
+        self.control.add_fields({full_name: metadata}, visible_to=[])
 
     def insert(self, object_name: str, rows: list[dict[str, Any]]) -> list[str]:
-        found = self._call("POST", "seed", {"object": object_name, "rows": rows})
-        return [str(record_id) for record_id in found["ids"]]
+        return self.control.seed(object_name, rows)
 
     def user_ids(self) -> dict[str, str]:
-        return {alias: user["id"] for alias, user in self._call("GET", "info")["users"].items()}
+        return {alias: user["id"] for alias, user in self.control.info()["users"].items()}
 
     def exists(self, object_name: str, name: str) -> bool:
-        return {"Name": name} in self._call("GET", f"dump?{urlencode({'object': object_name, 'fields': 'Name'})}")
+        return {"Name": name} in self.control.dump(object_name, fields="Name")
 
-    def _found(self, **query: str) -> bool:
+    def _found(self, object_name: str, field_name: str) -> bool:
         try:
-            self._call("GET", f"dump?{urlencode(query)}")
-        except ValueError:  # the sandbox refuses an object or field it does not have
+            self.control.dump(object_name, fields=field_name)
+        except SandboxError:  # an object or a field that the org does not have
             return False
         return True
-
-    def _call(self, method: str, path: str, body: object = None) -> Any:
-        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        request = Request(f"{self.url}/__sandbox__/{path}", data=data, method=method, headers={"Content-Type": "application/json"})
-        try:
-            with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
-                return json.load(answer)
-        except HTTPError as error:
-            with error:
-                text = error.read(2000).decode("utf-8", "replace")
-            raise ValueError(f"sandbox {self.url}: {method} {path.partition('?')[0]} answered {error.code}: {text}") from error
