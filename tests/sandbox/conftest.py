@@ -26,7 +26,9 @@ FIELDS: dict[str, dict[str, Any]] = {
         "label": "Band",
         "valueSet": {
             "restricted": True,
-            "valueSetDefinition": {"value": [{"fullName": "Red", "label": "赤"}, {"fullName": "Green", "label": "緑"}, {"fullName": "Old", "isActive": False}]},
+            "valueSetDefinition": {
+                "value": [{"fullName": "Red", "label": "赤"}, {"fullName": "Green", "label": "緑"}, {"fullName": "Old", "isActive": False}]
+            },
         },
     },
     "Account.Days_Left__c": {"type": "Number", "label": "Days Left", "precision": 18, "scale": 0, "formula": "Renews_On__c - TODAY()"},

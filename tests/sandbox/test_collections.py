@@ -13,7 +13,11 @@ Accounts = Callable[..., list[str]]
 def test_update_answers_in_order_one_result_per_record(rest: Rest, accounts: Accounts) -> None:
     first, second = accounts(2)
     results = rest.update(
-        {"id": first, "Health_Score__c": 73.5}, {"Id": "0015e0000zzzzzz", "Name": "x"}, {"id": second[:15], "Reason__c": "12345678901"}, {"id": "x"}, {"Name": "x"}
+        {"id": first, "Health_Score__c": 73.5},
+        {"Id": "0015e0000zzzzzz", "Name": "x"},
+        {"id": second[:15], "Reason__c": "12345678901"},
+        {"id": "x"},
+        {"Name": "x"},
     )
     assert results[0] == {"id": first, "success": True, "errors": []}
     codes = [item["errors"][0]["statusCode"] for item in results[1:]]
@@ -57,7 +61,11 @@ def test_limits_of_a_call(rest: Rest, accounts: Accounts) -> None:
 
 
 def test_create_and_delete(rest: Rest) -> None:
-    rows = [{"attributes": {"type": "Account"}, "Name": "one"}, {"attributes": {"type": "Account"}}, {"attributes": {"type": "Contact"}, "LastName": "two"}]
+    rows = [
+        {"attributes": {"type": "Account"}, "Name": "one"},
+        {"attributes": {"type": "Account"}},
+        {"attributes": {"type": "Contact"}, "LastName": "two"},
+    ]
     made = rest("POST", "composite/sobjects", {"records": rows}).json()
     assert [item["success"] for item in made] == [True, False, True]
     assert made[1]["errors"][0] == {"statusCode": "REQUIRED_FIELD_MISSING", "message": "Required fields are missing: [Name]", "fields": ["Name"]}
@@ -128,7 +136,10 @@ def test_composite_all_or_none(rest: Rest) -> None:
 
 
 def test_batch(rest: Rest) -> None:
-    requests = [{"method": "GET", "url": "v62.0/sobjects/Nope"}, {"method": "POST", "url": "/services/data/v62.0/sobjects/Account", "richInput": {"Name": "b"}}]
+    requests = [
+        {"method": "GET", "url": "v62.0/sobjects/Nope"},
+        {"method": "POST", "url": "/services/data/v62.0/sobjects/Account", "richInput": {"Name": "b"}},
+    ]
     answer = rest("POST", "composite/batch", {"batchRequests": requests}).json()
     assert answer["hasErrors"] is True
     assert [item["statusCode"] for item in answer["results"]] == [404, 201]

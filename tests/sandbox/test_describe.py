@@ -113,7 +113,11 @@ def test_a_new_field_is_visible_to_nobody_until_granted(box: SandboxProcess, adm
         refused = user("GET", "query", params={"q": "SELECT Shy__c FROM Account"})
         assert (refused.status_code, refused.json()[0]["errorCode"]) == (400, "INVALID_FIELD")
         written = user("PATCH", f"sobjects/Account/{record}", {"Shy__c": "x"})
-        assert (written.status_code, written.json()[0]["errorCode"], written.json()[0]["fields"]) == (400, "INVALID_FIELD_FOR_INSERT_UPDATE", ["Shy__c"])
+        assert (written.status_code, written.json()[0]["errorCode"], written.json()[0]["fields"]) == (
+            400,
+            "INVALID_FIELD_FOR_INSERT_UPDATE",
+            ["Shy__c"],
+        )
     permission_set = admin("POST", "sobjects/PermissionSet", {"Name": "Shy", "Label": "Shy"}).json()["id"]
     grant = {"ParentId": permission_set, "SobjectType": "Account", "Field": "Account.Shy__c", "PermissionsRead": True, "PermissionsEdit": False}
     row = admin("POST", "sobjects/FieldPermissions", grant)

@@ -64,7 +64,12 @@ def test_unknown_malformed_and_foreign_ids(rest: Rest) -> None:
         ({"Reason__c": "12345678901"}, "STRING_TOO_LONG", "Reason: data value too large: 12345678901 (max length=10)", ["Reason__c"]),
         ({"Band__c": "Blue"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "Band: bad value for restricted picklist field: Blue", ["Band__c"]),
         ({"Band__c": "Old"}, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "Band: bad value for restricted picklist field: Old", ["Band__c"]),
-        ({"Health_Score__c": 1000}, "NUMBER_OUTSIDE_VALID_RANGE", "Health Score: value outside of valid range on numeric field: 1000", ["Health_Score__c"]),
+        (
+            {"Health_Score__c": 1000},
+            "NUMBER_OUTSIDE_VALID_RANGE",
+            "Health Score: value outside of valid range on numeric field: 1000",
+            ["Health_Score__c"],
+        ),
         ({"Name": None}, "REQUIRED_FIELD_MISSING", "Required fields are missing: [Name]", ["Name"]),
         ({"Name": " "}, "REQUIRED_FIELD_MISSING", "Required fields are missing: [Name]", ["Name"]),
         ({"Nope__c": 1}, "INVALID_FIELD", "No such column 'Nope__c' on sobject of type Account", []),
@@ -107,7 +112,13 @@ def test_wrong_json_types_refuse_the_call(rest: Rest, accounts: Accounts, field:
 
 def test_values_are_stored_as_the_vendor_stores_them(rest: Rest, accounts: Accounts) -> None:
     record_id = accounts()[0]
-    sent = {"Health_Score__c": 12.345, "Seen_At__c": "2026-01-05T12:41:05.789+09:00", "Renews_On__c": "2026-03-31", "Reason__c": "", "Trusted__c": "true"}
+    sent = {
+        "Health_Score__c": 12.345,
+        "Seen_At__c": "2026-01-05T12:41:05.789+09:00",
+        "Renews_On__c": "2026-03-31",
+        "Reason__c": "",
+        "Trusted__c": "true",
+    }
     assert rest("PATCH", f"sobjects/Account/{record_id}", sent).status_code == 204
     row = get(rest, record_id)
     assert row["Health_Score__c"] == 12.35  # half up at scale 2
@@ -120,7 +131,11 @@ def test_unique_values(rest: Rest, accounts: Accounts) -> None:
     assert rest("PATCH", f"sobjects/Account/{first}", {"Ext__c": "uniq-1"}).status_code == 204
     answer = rest("PATCH", f"sobjects/Account/{second}", {"Ext__c": "UNIQ-1"})  # compared without case
     assert answer.json() == [
-        {"message": f"duplicate value found: Ext__c duplicates value on record with id: {first}", "errorCode": "DUPLICATE_VALUE", "fields": ["Ext__c"]}
+        {
+            "message": f"duplicate value found: Ext__c duplicates value on record with id: {first}",
+            "errorCode": "DUPLICATE_VALUE",
+            "fields": ["Ext__c"],
+        }
     ]
     assert rest("PATCH", f"sobjects/Account/{first}", {"Ext__c": "Uniq-1"}).status_code == 204  # its own value is no duplicate
 
@@ -155,7 +170,10 @@ def test_lookup_by_the_parents_external_id(rest: Rest) -> None:
     row = get(rest, child, "Contact")
     assert (row["AccountId"], row["Name"]) == (parent, "一郎 田中")
     missing = rest("POST", "sobjects/Contact", {"LastName": "x", "Account": {"Ext__c": "parent-none"}}).json()[0]
-    assert (missing["errorCode"], missing["message"]) == ("INVALID_FIELD", "Foreign key external ID: parent-none not found for field Ext__c in entity Account")
+    assert (missing["errorCode"], missing["message"]) == (
+        "INVALID_FIELD",
+        "Foreign key external ID: parent-none not found for field Ext__c in entity Account",
+    )
 
 
 def test_retrieve_many(rest: Rest, accounts: Accounts) -> None:
@@ -251,7 +269,9 @@ def test_updated_and_deleted(box: SandboxProcess, rest: Rest, client: Salesforce
 
 def test_what_the_platform_derives(rest: Rest, accounts: Accounts) -> None:
     account = accounts()[0]
-    contract = rest("POST", "sobjects/Contract", {"AccountId": account, "StartDate": "2026-01-31", "ContractTerm": 13, "Status": "Draft"}).json()["id"]
+    contract = rest("POST", "sobjects/Contract", {"AccountId": account, "StartDate": "2026-01-31", "ContractTerm": 13, "Status": "Draft"}).json()[
+        "id"
+    ]
     row = get(rest, contract, "Contract")
     assert (row["EndDate"], row["StatusCode"], len(row["ContractNumber"])) == ("2027-02-27", "Draft", 8)
     rest("PATCH", f"sobjects/Contract/{contract}", {"Status": "Activated"})
@@ -261,7 +281,9 @@ def test_what_the_platform_derives(rest: Rest, accounts: Accounts) -> None:
     row = get(rest, task, "Task")
     assert (row["AccountId"], row["IsClosed"], row["Priority"]) == (account, True, "Normal")
     assert row["CompletedDateTime"] == row["LastModifiedDate"]
-    event = rest("POST", "sobjects/Event", {"Subject": "e", "WhatId": account, "StartDateTime": "2026-01-05T01:00:00Z", "DurationInMinutes": 90}).json()["id"]
+    event = rest(
+        "POST", "sobjects/Event", {"Subject": "e", "WhatId": account, "StartDateTime": "2026-01-05T01:00:00Z", "DurationInMinutes": 90}
+    ).json()["id"]
     row = get(rest, event, "Event")
     assert (row["EndDateTime"], row["ActivityDate"], row["AccountId"]) == ("2026-01-05T02:30:00.000+0000", "2026-01-05", account)
     case = rest("POST", "sobjects/Case", {"Subject": "s", "AccountId": account, "Status": "Closed"}).json()["id"]
@@ -270,9 +292,13 @@ def test_what_the_platform_derives(rest: Rest, accounts: Accounts) -> None:
     product = rest("POST", "sobjects/Product2", {"Name": "P"}).json()["id"]
     order = rest("POST", "sobjects/Order", {"AccountId": account, "EffectiveDate": "2026-01-01", "Status": "Draft"}).json()["id"]
     for quantity in (2, 3):
-        assert rest("POST", "sobjects/OrderItem", {"OrderId": order, "Product2Id": product, "Quantity": quantity, "UnitPrice": 10.5}).status_code == 201
+        assert (
+            rest("POST", "sobjects/OrderItem", {"OrderId": order, "Product2Id": product, "Quantity": quantity, "UnitPrice": 10.5}).status_code == 201
+        )
     assert get(rest, order, "Order")["TotalAmount"] == 52.5
-    deal = rest("POST", "sobjects/Opportunity", {"Name": "o", "AccountId": account, "StageName": "Closed Won", "CloseDate": "2026-01-01"}).json()["id"]
+    deal = rest("POST", "sobjects/Opportunity", {"Name": "o", "AccountId": account, "StageName": "Closed Won", "CloseDate": "2026-01-01"}).json()[
+        "id"
+    ]
     row = get(rest, deal, "Opportunity")
     assert (row["IsClosed"], row["IsWon"], row["Probability"]) == (True, True, 100.0)
     signal = rest("POST", "sobjects/Signal__c", {"Account__c": account}).json()["id"]

@@ -275,7 +275,7 @@ def soap_fault(code: str, message: str) -> Reply:
     """A SOAP fault (500), readable by literal tag names as some clients do."""
     text = escape(message)
     body = (
-        f'<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{code}: {text}</faultstring><detail>'
+        f"<soapenv:Fault><faultcode>sf:{code}</faultcode><faultstring>{code}: {text}</faultstring><detail>"
         f'<sf:{code} xmlns:sf="urn:fault.partner.soap.sforce.com">'
         f"<sf:exceptionCode>{code}</sf:exceptionCode><sf:exceptionMessage>{text}</sf:exceptionMessage></sf:{code}></detail></soapenv:Fault>"
     )

@@ -163,7 +163,7 @@ def _datetime(value: Any, wrong: Callable[[Any], Exception]) -> str | None:
         raise wrong(value) from None
     if not 1700 <= moment.year <= 4000:
         raise wrong(value)
-    return moment.astimezone(UTC).strftime(STAMP)
+    return f"{day}T{clock}.000+0000" if zone == "Z" else moment.astimezone(UTC).strftime(STAMP)
 
 
 def _time(value: Any, wrong: Callable[[Any], Exception]) -> str | None:

@@ -52,7 +52,7 @@ def create_org(state: State) -> None:
         state.db.write("INSERT INTO sb_user VALUES (?, ?, ?, ?, ?, ?)", values)
     state.db.write(
         f'INSERT INTO "Organization" ("Id", "Name", "LanguageLocaleKey", "DefaultLocaleSidKey", "TimeZoneSidKey", "FiscalYearStartMonth", '
-        f"\"OrganizationType\", \"IsSandbox\", \"InstanceName\", {columns}) "
+        f'"OrganizationType", "IsSandbox", "InstanceName", {columns}) '
         "VALUES (?, ?, 'ja', 'ja_JP', 'Asia/Tokyo', 4, ?, 1, 'SBX1', ?, ?, ?, ?, ?)",
         (ORG_ID, "Sandbox Org", "Enterprise Edition", *marks),
     )

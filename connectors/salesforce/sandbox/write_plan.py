@@ -48,6 +48,10 @@ class Planner:
         self.editable = state.editable_fields(item.name, user)
         self._plans: dict[tuple[tuple[str, ...], bool], list[tuple[str, FieldDef, Converter | None]] | RowError] = {}
         self._converters: dict[str, Converter] = {}
+        self._needed = [
+            (key, column) for key, column in item.fields.items()
+            if not column.nillable and column.createable and column.type != "boolean" and (external is None or key != external.key)
+        ]  # fmt: skip
         self._foreign: dict[tuple[str, str, Any], str | None] = {}
 
     def convert(self, item: FieldDef, value: Any) -> Any:
@@ -137,10 +141,8 @@ class Planner:
 
     def _required(self, row: Row) -> None:
         missing = [
-            item.name for key, item in self.item.fields.items()
-            if not item.nillable and item.createable and item.type != "boolean"
-            and ((key in row.values and row.values[key] is None) or (row.insert and key not in row.values and item.default is None))
-            and not (self.external is not None and key == self.external.key)
+            item.name for key, item in self._needed
+            if (key in row.values and row.values[key] is None) or (row.insert and key not in row.values and item.default is None)
         ]  # fmt: skip
         if missing:
             raise refuse("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", *missing)

@@ -1,0 +1,70 @@
+"""The pages for people."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import requests
+from tests.sandbox.conftest import Rest
+
+from connectors.salesforce.sandbox.page_layout import layout_for
+from connectors.sandbox_kit import SandboxProcess
+
+
+def test_list_and_search(box: SandboxProcess, accounts: Callable[..., list[str]]) -> None:
+    record = box.control.seed("Account", [{"Name": "<b>北海道100%サービス</b>"}])[0]
+    answer = requests.get(f"{box.url}/", params={"q": "道100%サ"}, timeout=20)
+    assert answer.headers["Content-Type"] == "text/html;charset=UTF-8"
+    assert "&lt;b&gt;北海道100%サービス&lt;/b&gt;" in answer.text
+    assert f"/lightning/r/Account/{record}/view" in answer.text
+    assert "見つかりません" in requests.get(f"{box.url}/", params={"q": "道100_サ"}, timeout=20).text
+    assert "Nothing found" in requests.get(f"{box.url}/", params={"q": "zzz", "lang": "en"}, timeout=20).text
+
+
+def test_record_page(box: SandboxProcess, rest: Rest) -> None:
+    owner = box.user("csm")["id"]
+    values = {"Name": "頁商事", "OwnerId": owner, "Health_Score__c": 73.5, "Band__c": "Green", "Renews_On__c": "2026-03-31", "AnnualRevenue": 1234567}
+    record = rest("POST", "sobjects/Account", {**values, "Seen_At__c": "2026-01-05T16:00:00Z", "Trusted__c": True}).json()["id"]
+    rest("POST", "sobjects/Contract", {"AccountId": record, "StartDate": "2026-01-01", "ContractTerm": 12})
+    page = requests.get(f"{box.url}/lightning/r/Account/{record[:15]}/view", timeout=20)
+    assert page.status_code == 200
+    for text in ("頁商事", "結衣 佐藤", "73.50", "緑", "2026/03/31", "2026/01/06 01:00", "はい", "2026/12/31", "Contracts (1)"):
+        assert text in page.text, text
+    assert "Yes" in requests.get(f"{box.url}/lightning/r/Account/{record}/view?lang=en", timeout=20).text
+    as_sales = requests.get(f"{box.url}/lightning/r/Account/{record}/view?as=sales", timeout=20)
+    assert as_sales.status_code == 200
+    assert "73.50" not in as_sales.text  # sales has no access to the field
+    assert requests.get(f"{box.url}/{record}", timeout=20).url.endswith(f"/lightning/r/Account/{record}/view")
+    assert requests.get(f"{box.url}/lightning/r/Account/0015e0000zzzzzz/view", timeout=20).status_code == 404
+
+
+FIELD = '<CustomField xmlns="http://soap.sforce.com/2006/04/metadata"><fullName>{0}</fullName><label>{1}</label><type>Text</type></CustomField>'
+PAGE = """<FlexiPage xmlns="http://soap.sforce.com/2006/04/metadata">
+<flexiPageRegions><itemInstances><componentInstance>
+ <componentInstanceProperties><name>columns</name><value>Facet-columns</value></componentInstanceProperties>
+ <componentInstanceProperties><name>label</name><value>Health</value></componentInstanceProperties>
+ <componentName>flexipage:fieldSection</componentName></componentInstance></itemInstances><name>main</name><type>Region</type></flexiPageRegions>
+<flexiPageRegions><itemInstances><componentInstance>
+ <componentInstanceProperties><name>body</name><value>Facet-left</value></componentInstanceProperties>
+ <componentName>flexipage:column</componentName></componentInstance></itemInstances><name>Facet-columns</name><type>Facet</type></flexiPageRegions>
+<flexiPageRegions><itemInstances><fieldInstance><fieldItem>Record.B__c</fieldItem></fieldInstance></itemInstances>
+<itemInstances><fieldInstance><fieldItem>Record.A__c</fieldItem></fieldInstance></itemInstances><name>Facet-left</name><type>Facet</type></flexiPageRegions>
+<masterLabel>x</masterLabel><sobjectType>Account</sobjectType><type>RecordPage</type></FlexiPage>"""
+TRANSLATION = """<CustomObjectTranslation xmlns="http://soap.sforce.com/2006/04/metadata"><fields><label>甲</label><name>A__c</name>
+<picklistValues><masterLabel>Red</masterLabel><translation>赤</translation></picklistValues></fields>
+<layouts><layout>x</layout><sections><label>健康状態</label><section>Health</section></sections></layouts></CustomObjectTranslation>"""
+
+
+def test_layout_from_metadata_source(tmp_path: Path) -> None:
+    fields = tmp_path / "objects/Account/fields"
+    fields.mkdir(parents=True)
+    for name, label in (("A__c", "Alpha"), ("B__c", "Beta")):
+        (fields / f"{name}.field-meta.xml").write_text(FIELD.format(name, label))
+    (tmp_path / "Account.flexipage-meta.xml").write_text(PAGE)
+    (tmp_path / "Account-ja.objectTranslation-meta.xml").write_text(TRANSLATION)
+    japanese, english = layout_for("Account", "ja", tmp_path), layout_for("Account", "en", tmp_path)
+    assert [(part.title, part.fields) for part in japanese.sections] == [("健康状態", ("B__c", "A__c"))]
+    assert [part.title for part in english.sections] == ["Health"]
+    assert (japanese.labels, english.labels) == ({"A__c": "甲", "B__c": "Beta"}, {"A__c": "Alpha", "B__c": "Beta"})
+    assert japanese.values == {("A__c", "Red"): "赤"}
+    assert layout_for("Case", "ja", tmp_path).sections == []
+    assert layout_for("Account", "ja", tmp_path / "missing").sections == []
