@@ -51,7 +51,7 @@ def ingest(con: DuckDBPyConnection, source: UsageSource, file: UsageFile, key: b
             _must_have_columns(con, reader, file)
             doubles = parts.mark_doubles(con, source, key, known_ids, file_id(file))
             outcome = set_aside(con, source, reader, file, found, doubles)
-            written = parts.write(con, source, key, file_id(file), into)
+            written = parts.write(con, source, key, file_id(file), into, doubles=any(doubles))
             still(file, stamp)
             first, last = parts.days(con)
     except duckdb.Error as error:

@@ -10,6 +10,7 @@ from connectors.usage.reading import literal
 from mappings.models import UsageSource
 
 GOOD = "why = 0 and rowid not in (select row_at from usage_doubles)"
+PLAIN_GOOD = "why = 0"  # without doubles: the anti-join would cost something for every row
 
 # `$key` is a parameter: it must not stand in a query text that someone may log
 _HASH = "('0x' || left(sha256($key || {text}), 16))::UBIGINT"
@@ -73,9 +74,9 @@ def mark_doubles(con: DuckDBPyConnection, source: UsageSource, key: bytes, known
     return here, elsewhere
 
 
-def write(con: DuckDBPyConnection, source: UsageSource, key: bytes, file_id: str, into: Path) -> dict[str, Path]:
+def write(con: DuckDBPyConnection, source: UsageSource, key: bytes, file_id: str, into: Path, *, doubles: bool) -> dict[str, Path]:
     """Table -> Parquet file, for tables with rows."""
-    rows = f"usage_rows where {GOOD}"
+    rows = f"usage_rows where {GOOD if doubles else PLAIN_GOOD}"
     queries = dict(_EVENTS if source.kind == "events" else _SNAPSHOT)
     if source.columns.user_key is None:
         queries.pop("usage_user_days", None)
