@@ -37,7 +37,7 @@ bench: setup ## ratios against committed baselines, with peak memory
 	$(BIN)/python -m bench
 
 lock: setup ## renew requirements.lock from pyproject.toml
-	$(BIN)/pip-compile --quiet --extra dev --no-emit-index-url --no-emit-trusted-host --strip-extras -o requirements.lock pyproject.toml
+	$(BIN)/pip-compile --quiet --extra dev --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras -o requirements.lock pyproject.toml
 
 clean: ## remove what setup, demo and tests made
 	rm -rf $(VENV) var .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

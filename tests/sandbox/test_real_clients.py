@@ -1,18 +1,12 @@
-"""Vendor clients nobody here wrote use the sandbox as if it were an org: simple-salesforce, sfq (over TLS) and, with node, jsforce."""
+"""Vendor clients nobody here wrote use the sandbox as if it were an org: simple-salesforce and, with node, jsforce (aiosalesforce: beside this)."""
 
 import csv
 import io
 import json
-import os
 import shutil
-import socket
-import ssl
 import subprocess
-import sys
-import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -214,143 +208,6 @@ def test_an_expired_session_is_refreshed(sandbox: SandboxProcess) -> None:
         sessionless.query("SELECT Id FROM User")
 
 
-# -- sfq: speaks only https --------------------------------------------------------------------------------------------
-
-SFQ_SCRIPT = """
-import json, socket, sys
-
-allowed, connect = ("127.0.0.1", "localhost", "::1"), socket.socket.connect
-
-def only_here(self, address):
-    # sfq reports its use to a third party by default: no address but this machine's is ever dialled
-    if isinstance(address, tuple) and address[0] not in allowed:
-        raise OSError(f"refused to connect to {address[0]}")
-    return connect(self, address)
-
-socket.socket.connect = only_here
-from sfq import SFAuth
-
-given = json.load(sys.stdin)
-sf = SFAuth(given["url"], given["client_id"], given["client_secret"], given["refresh_token"], api_version="v62.0", proxy=None)
-out = {}
-out["user"] = sf.query("SELECT Username FROM User WHERE Alias = 'integrat'")["records"][0]["Username"]
-found = sf.query("SELECT Id, Name, (SELECT LastName FROM Contacts) FROM Account WHERE Name LIKE 'sfq%' ORDER BY Name")
-out["total"], out["names"] = found["totalSize"], [row["Name"] for row in found["records"]][:2]
-out["batch"] = {key: value["totalSize"] for key, value in sf.cquery({"a": "SELECT COUNT() FROM Contact", "b": "SELECT Id FROM User LIMIT 1"}).items()}
-out["limits"] = sf.limits()["DailyApiRequests"]["Max"]
-out["prefix"] = sf.get_sobject_prefixes()["001"]
-ids = [row["Id"] for row in found["records"]]
-sf.cdelete(ids[:3])
-job = sf.bulkapiv2_delete("Account", ids[3:], poll_interval_seconds=0.1)
-out["bulk"] = job["results"][0]["numberRecordsProcessed"]
-out["left"] = sf.query("SELECT COUNT() FROM Account WHERE Name LIKE 'sfq%'")["totalSize"]
-print("RESULT" + json.dumps(out))
-"""
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for this machine: (certificate, key)."""
-    from ipaddress import ip_address
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = folder / "cert.pem", folder / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-    return paths
-
-
-class TlsFront:
-    """Ends TLS in front of the plain sandbox, byte for byte: `with TlsFront(target, certificate, key) as url`."""
-
-    def __init__(self, target: str, certificate_path: Path, key_path: Path) -> None:
-        self.target = urlsplit(target)
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate_path, key_path)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-
-    def __enter__(self) -> str:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return f"https://127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                raw, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(raw,), daemon=True).start()
-
-    def _serve(self, raw: socket.socket) -> None:
-        address = (self.target.hostname or "", self.target.port or 80)
-        with suppress(OSError), self.context.wrap_socket(raw, server_side=True) as front, socket.create_connection(address) as back:
-            answer = threading.Thread(target=_pump, args=(back, front), daemon=True)
-            answer.start()
-            _pump(front, back)
-            answer.join()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while piece := source.recv(65_536):
-            sink.sendall(piece)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
-
-
-def test_sfq(sandbox: SandboxProcess, tmp_path: Path) -> None:
-    accounts = sandbox.control.seed("Account", [{"Name": f"sfq {number:04d}"} for number in range(2_010)])
-    sandbox.control.seed("Contact", [{"LastName": "Child", "AccountId": accounts[0]}])
-    key, secret = sandbox.app("integration")
-    user = sandbox.user("integration")
-    form = {
-        "grant_type": "password", "client_id": key, "client_secret": secret,
-        "username": user["username"], "password": user["password"] + user["security_token"],
-    }  # fmt: skip
-    token = requests.post(f"{sandbox.url}/services/oauth2/token", data=form, timeout=20).json()["refresh_token"]
-    paths = certificate(tmp_path)
-    with TlsFront(sandbox.url, *paths) as url:
-        given = {"url": url, "client_id": key, "client_secret": secret, "refresh_token": token}
-        environment = {**os.environ, "SFQ_TELEMETRY": "0", "SFQ_GRAFANACLOUD_URL": "e30=", "SSL_CERT_FILE": str(paths[0])}
-        ran = subprocess.run(
-            [sys.executable, "-c", SFQ_SCRIPT], input=json.dumps(given), capture_output=True, text=True, env=environment, timeout=60, check=False
-        )
-    lines = [line for line in ran.stdout.splitlines() if line.startswith("RESULT")]
-    assert lines, ran.stderr[-3000:]
-    assert json.loads(lines[0].removeprefix("RESULT")) == {
-        "user": user["username"],
-        "total": 2010,
-        "names": ["sfq 0000", "sfq 0001"],
-        "batch": {"a": 1, "b": 1},
-        "limits": 100_000,
-        "prefix": "Account",
-        "bulk": 2007,
-        "left": 0,
-    }
-
-
 # -- jsforce: only where node is -----------------------------------------------------------------------------------------
 
 JSFORCE = "jsforce@3"
@@ -381,19 +238,24 @@ const given = JSON.parse(require('fs').readFileSync(0, 'utf8'));
 """
 
 
+def _npm(folder: Path, seconds: float, *command: str) -> None:
+    """Runs npm, or skips the test if it cannot deliver in time."""
+    try:
+        ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm {command[1]} did not end in {seconds:.0f} seconds")
+    if ran.returncode != 0:
+        pytest.skip(f"npm {command[1]} cannot reach {JSFORCE} here")
+
+
 @pytest.mark.node
 def test_jsforce(sandbox: SandboxProcess, tmp_path: Path) -> None:
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         pytest.skip("node and npm are not installed")
     (tmp_path / "package.json").write_text("{}")
-    command = [npm, "install", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts", "--silent", JSFORCE]
-    try:
-        installed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=90, check=False)
-    except subprocess.TimeoutExpired:
-        pytest.skip("npm did not deliver jsforce in 90 seconds")
-    if installed.returncode != 0:
-        pytest.skip(f"npm cannot install {JSFORCE} here")
+    _npm(tmp_path, 15, npm, "view", "--fetch-retries=0", "--fetch-timeout=6000", JSFORCE, "version")  # no registry: known before a long install
+    _npm(tmp_path, 90, npm, "install", "--no-audit", "--no-fund", "--prefer-offline", "--ignore-scripts", "--silent", JSFORCE)
     key, secret = sandbox.app("integration")
     form = {"grant_type": "client_credentials", "client_id": key, "client_secret": secret}
     token = requests.post(f"{sandbox.url}/services/oauth2/token", data=form, timeout=20).json()["access_token"]
