@@ -136,7 +136,8 @@ def refusal(expressions: Expressions, sql: str, want: str = "any") -> str:
     ("sql", "want", "fine"),
     [
         ("seats > 1", "boolean", True), ("seats", "boolean", False), ("null", "boolean", False),
-        ("seats", "number", True), ("mrr", "number", True), ("seat_use", "number", True), ("auto_renew", "number", False), ("as_of_on - notice_on", "number", True),
+        ("seats", "number", True), ("mrr", "number", True), ("seat_use", "number", True), ("auto_renew", "number", False),
+        ("as_of_on - notice_on", "number", True),
         ("notice_on", "date", True), ("as_of", "date", False), ("notice_on - interval 1 day", "date", False), ("segment", "any", True),
     ],
 )  # fmt: skip
@@ -171,63 +172,60 @@ def test_nearest_names_come_as_a_question() -> None:
 SECRET = Path(__file__)  # a file that exists and holds MARK
 MARK = "a sentence that stands in this file only"
 WRITTEN = Path(tempfile.gettempdir()) / f"scoresync-expressions-{os.getpid()}.csv"
-PIECES = st.sampled_from(
-    [
-        f"read_text('{SECRET}')",
-        f"read_csv('{SECRET}')",
-        f"'{SECRET}'",
-        "copy ",
-        " to ",
-        f"'{WRITTEN}'",
-        f"attach '{WRITTEN}'",
-        "content",
-        "(select content from ",
-    ]
-    + [
-        "seats",
-        "segment",
-        "(",
-        ")",
-        ",",
-        " from ",
-        "select ",
-        "'",
-        '"',
-        "--",
-        "/*",
-        "*/",
-        ";",
-        " where ",
-        "1",
-        "+",
-        "::",
-        "*",
-        "$1",
-        "?",
-        "\n",
-        " union ",
-    ]
-    + [
-        "case when ",
-        " end",
-        "exists",
-        "[",
-        "]",
-        "now()",
-        "sum(seats)",
-        " over ()",
-        "lambda x: x",
-        "#1",
-        "E'",
-        "$$",
-        "{",
-        "}",
-        "nextval('s')",
-        "pragma ",
-        "@",
-        "!",
-    ]
-)
+FILES = [
+    f"read_text('{SECRET}')",
+    f"read_csv('{SECRET}')",
+    f"'{SECRET}'",
+    "copy ",
+    " to ",
+    f"'{WRITTEN}'",
+    f"attach '{WRITTEN}'",
+    "(select content from ",
+]
+WORDS = [
+    "seats",
+    "segment",
+    "(",
+    ")",
+    ",",
+    " from ",
+    "select ",
+    "'",
+    '"',
+    "--",
+    "/*",
+    "*/",
+    ";",
+    " where ",
+    "1",
+    "+",
+    "::",
+    "*",
+    "$1",
+    "?",
+    "\n",
+    " union ",
+]
+WORDS += [
+    "case when ",
+    " end",
+    "exists",
+    "[",
+    "]",
+    "now()",
+    "sum(seats)",
+    " over ()",
+    "lambda x: x",
+    "#1",
+    "E'",
+    "$$",
+    "{",
+    "}",
+    "nextval('s')",
+    "pragma ",
+    "@",
+]
+PIECES = st.sampled_from(FILES + WORDS)
 
 
 @settings(max_examples=400, deadline=None)
