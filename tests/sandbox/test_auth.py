@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed
-from tests.sandbox.conftest import LocalHttpAdapter, Rest
 
 from connectors.sandbox_kit import SandboxProcess
+from tests.sandbox.conftest import LocalHttpAdapter, Rest
 
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 

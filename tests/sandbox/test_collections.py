@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from tests.sandbox.conftest import Rest
-
 from connectors.sandbox_kit import SandboxProcess
+from tests.sandbox.conftest import Rest
 
 Accounts = Callable[..., list[str]]
 

@@ -1,19 +1,28 @@
 """Discovery, describe and field-level security."""
 
 import requests
-from tests.sandbox.conftest import Rest
 
 from connectors.sandbox_kit import SandboxProcess
+from tests.sandbox.conftest import Rest
 
-FIELD_KEYS = set(
-    "aggregatable aiPredictionField autoNumber byteLength calculated calculatedFormula cascadeDelete caseSensitive compoundFieldName controllerName createable "
-    "custom defaultValue defaultValueFormula defaultedOnCreate dependentPicklist deprecatedAndHidden digits displayLocationInDecimal encrypted externalId "
-    "extraTypeInfo filterable filteredLookupInfo formulaTreatNullNumberAsZero groupable highScaleNumber htmlFormatted idLookup inlineHelpText label length "
-    "mask maskType name nameField namePointing nillable permissionable picklistValues polymorphicForeignKey precision queryByDistance referenceTargetField "
-    "referenceTo relationshipName relationshipOrder restrictedDelete restrictedPicklist scale searchPrefilterable soapType sortable type unique updateable "
-    "writeRequiresMasterRead".split()
-)
-OBJECTS = set("Account Contact Contract Opportunity OpportunityLineItem Product2 Order OrderItem Asset Task Event Case User Organization".split())
+FIELD_KEYS = {
+    "aggregatable", "aiPredictionField", "autoNumber", "byteLength", "calculated",
+    "calculatedFormula", "cascadeDelete", "caseSensitive", "compoundFieldName", "controllerName",
+    "createable", "custom", "defaultValue", "defaultValueFormula", "defaultedOnCreate",
+    "dependentPicklist", "deprecatedAndHidden", "digits", "displayLocationInDecimal", "encrypted",
+    "externalId", "extraTypeInfo", "filterable", "filteredLookupInfo", "formulaTreatNullNumberAsZero",
+    "groupable", "highScaleNumber", "htmlFormatted", "idLookup", "inlineHelpText",
+    "label", "length", "mask", "maskType", "name",
+    "nameField", "namePointing", "nillable", "permissionable", "picklistValues",
+    "polymorphicForeignKey", "precision", "queryByDistance", "referenceTargetField", "referenceTo",
+    "relationshipName", "relationshipOrder", "restrictedDelete", "restrictedPicklist", "scale",
+    "searchPrefilterable", "soapType", "sortable", "type", "unique",
+    "updateable", "writeRequiresMasterRead",
+}  # fmt: skip
+OBJECTS = {
+    "Account", "Contact", "Contract", "Opportunity", "OpportunityLineItem", "Product2", "Order",
+    "OrderItem", "Asset", "Task", "Event", "Case", "User", "Organization",
+}  # fmt: skip
 
 
 def fields(rest: Rest, name: str) -> dict[str, dict[str, object]]:
@@ -24,7 +33,7 @@ def test_versions_need_no_login_and_are_not_counted(box: SandboxProcess, rest: R
     answer = requests.get(f"{box.url}/services/data/", timeout=20)
     rows = answer.json()
     assert {"label": "Winter '24", "url": "/services/data/v59.0", "version": "59.0"} in rows
-    assert {"label": "Summer '26", "url": "/services/data/v67.0", "version": "67.0"} == rows[-1]
+    assert rows[-1] == {"label": "Summer '26", "url": "/services/data/v67.0", "version": "67.0"}
     assert [float(row["version"]) for row in rows] == sorted(float(row["version"]) for row in rows)
     assert "Sforce-Limit-Info" not in answer.headers
 

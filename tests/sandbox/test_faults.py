@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import requests
-from tests.sandbox.conftest import Rest
 
 from connectors.sandbox_kit import SandboxError, SandboxProcess
+from tests.sandbox.conftest import Rest
 
 Accounts = Callable[..., list[str]]
 

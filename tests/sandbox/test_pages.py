@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import requests
-from tests.sandbox.conftest import Rest
 
 from connectors.salesforce.sandbox.page_layout import layout_for
 from connectors.sandbox_kit import SandboxProcess
+from tests.sandbox.conftest import Rest
 
 
 def test_list_and_search(box: SandboxProcess, accounts: Callable[..., list[str]]) -> None:

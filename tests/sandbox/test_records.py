@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceMoreThanOneRecord
-from tests.sandbox.conftest import Rest
 
 from connectors.sandbox_kit import SandboxProcess
+from tests.sandbox.conftest import Rest
 
 Accounts = Callable[..., list[str]]
 

@@ -79,10 +79,14 @@ def test_text_formula_and_a_field_it_lost(state: State) -> None:
 
 
 def test_a_rolled_back_schema_change_is_forgotten(state: State) -> None:
-    with pytest.raises(RuntimeError), state.transaction():
-        state.create_field("Account.Gone__c", {"type": "Text", "label": "Gone", "length": 5})
-        assert state.object("Account").get("Gone__c") is not None
-        raise RuntimeError
+    def work() -> None:
+        with state.transaction():
+            state.create_field("Account.Gone__c", {"type": "Text", "label": "Gone", "length": 5})
+            assert state.object("Account").get("Gone__c") is not None
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        work()
     assert state.object("Account").get("Gone__c") is None
     state.create_field("Account.Kept__c", {"type": "Text", "label": "Kept", "length": 5})
     assert state.object("Account").get("Gone__c") is None
@@ -90,11 +94,15 @@ def test_a_rolled_back_schema_change_is_forgotten(state: State) -> None:
 
 
 def test_a_nested_transaction_is_undone_alone(state: State) -> None:
-    with state.transaction():
-        state.bulk_load("Account", [{"Name": "outer"}])
-        with pytest.raises(RuntimeError), state.transaction():
+    def inner() -> None:
+        with state.transaction():
             state.bulk_load("Account", [{"Name": "inner"}])
             raise RuntimeError
+
+    with state.transaction():
+        state.bulk_load("Account", [{"Name": "outer"}])
+        with pytest.raises(RuntimeError):
+            inner()
     assert state.read('SELECT "Name" FROM "Account"') == [("outer",)]
 
 

@@ -1,25 +1,24 @@
 """Making fields and objects: Tooling API, Metadata API by the vendor's client, what is refused."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 from simple_salesforce import Salesforce
-from tests.sandbox.conftest import LocalHttpAdapter, Rest
 
 from connectors.sandbox_kit import SandboxProcess
+from tests.sandbox.conftest import LocalHttpAdapter, Rest
 
 
 @pytest.fixture
-def admin_client(box: SandboxProcess) -> Iterator[Salesforce]:
+def admin_client(box: SandboxProcess) -> Salesforce:
     session = requests.Session()
     session.trust_env = False
     session.mount("https://", LocalHttpAdapter(box.url))
     client_id, client_secret = box.app("admin")
     client = Salesforce(consumer_key=client_id, consumer_secret=client_secret, domain="acme.my", session=session, version="62.0")
     client.metadata_url = f"{box.url}/services/Soap/m/62.0/"
-    yield client
+    return client
 
 
 def create(rest: Rest, name: str, **metadata: Any) -> requests.Response:
