@@ -224,6 +224,15 @@ def test_archetypes_show_in_the_records() -> None:
         assert all(str(row["Churned_On__c"]) < TODAY.isoformat() and row["Churn_Reason__c"] for row in by_account["Contract", key])
 
 
+def test_some_customers_have_given_notice_while_their_contract_still_runs() -> None:
+    company = firm()
+    noticed = {row["_key"]: row["Churn_Notice_On__c"] for row in company.records["Account"] if row.get("Churn_Notice_On__c")}
+    running = [row for row in company.records["Contract"] if row["Churned_On__c"] and row["Churned_On__c"] > TODAY.isoformat()]
+    assert {company.archetypes[key] for key in noticed} == {"churned", "decline"}
+    assert running
+    assert all(noticed[row["AccountId"].key] < TODAY.isoformat() and row["Status"] == "Activated" for row in running)
+
+
 def test_cross_sell_accounts_own_one_product() -> None:
     company = firm()
     products = Counter(line.tenant for line in company.lines)

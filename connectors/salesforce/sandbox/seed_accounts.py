@@ -148,14 +148,16 @@ def _customer(company: Company, n: int, kind: str, sellers: list[Ref], industry:
 
 
 def _add_customer(company: Company, customer: Customer, rng: random.Random, n: int, industry: str) -> None:
+    told = customer.churned_on and min(customer.churned_on - timedelta(days=rng.randint(35, 60)), company.today - timedelta(days=rng.randint(3, 25)))
     row = {
         "Name": customer.name, "Type": "Customer", "Industry": industry, "NumberOfEmployees": rng.randint(*EMPLOYEES[customer.segment]),
         "BillingState": rng.choice(words.STATES), "OwnerId": customer.sales, "Website": f"https://www.{customer.domain}",
         "CSM__c": customer.csm, "Segment__c": customer.segment, "Touch_Model__c": customer.touch,
         # some records lack the key: what usage cannot be matched to must be seen, not guessed
         "Tenant_ID__c": None if n % 53 == 20 else customer.tenant, "Partner__c": customer.partner,
+        "Churn_Notice_On__c": told.isoformat() if told else None,
     }  # fmt: skip
-    company.add("Account", customer.key, customer.since - timedelta(days=rng.randint(20, 120)), row)
+    company.add("Account", customer.key, customer.since - timedelta(days=rng.randint(20, 120)), row, modified=told)
 
 
 def _add_groups(company: Company, customers: list[Customer]) -> None:

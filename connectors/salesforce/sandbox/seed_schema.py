@@ -61,6 +61,7 @@ FIELDS: dict[str, Metadata] = {
     "Account.Touch_Model__c": picklist("タッチモデル", ("tech", "テックタッチ"), ("hybrid", "ハイブリッド"), ("high", "ハイタッチ")),
     "Account.Tenant_ID__c": text("テナントID", 20, externalId=True, unique=True, caseSensitive=False),
     "Account.Partner__c": lookup("担当パートナー", "Account", "Partner_Accounts"),
+    "Account.Churn_Notice_On__c": {"type": DATE, "label": "解約申出日"},
     "Contract.Notice_On__c": {"type": DATE, "label": "解約通知期限"},
     "Contract.Auto_Renew__c": {"type": "Checkbox", "label": "自動更新", "defaultValue": "false"},
     "Contract.Churned_On__c": {"type": DATE, "label": "解約日"},
