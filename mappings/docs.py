@@ -45,10 +45,9 @@ def tables() -> dict[str, str]:
     made["entities"] = _table(("entity", "needed", "other columns"), _entities())
     words = sorted(name for name in FUNCTIONS if name[0].isalpha())
     signs = sorted(FUNCTIONS - set(words))
-    made["functions"] = (
-        f"Operators `{'` `'.join(signs)}` and `LIKE`, `IN`, `BETWEEN`, `IS [NOT] DISTINCT FROM`, `CASE`, `CAST`, `TRY_CAST`, `INTERVAL`, `COALESCE`.\n\n"
-    )
-    made["functions"] += f"Functions {', '.join(f'`{name}`' for name in words)}."
+    syntax = "`LIKE`, `IN`, `BETWEEN`, `IS [NOT] DISTINCT FROM`, `CASE`, `CAST`, `TRY_CAST`, `INTERVAL`, `COALESCE`"
+    functions = ", ".join(f"`{name}`" for name in words)
+    made["functions"] = f"Operators `{'` `'.join(signs)}` and {syntax}.\n\nFunctions {functions}."
     return made | _defaults()
 
 
