@@ -184,11 +184,16 @@ def put_dead_letters(ledger: Ledger, letters: Sequence[DeadLetter], now: datetim
     return ledger.upserts(dead_letter, rows, on=("connection", "object", "record_key", "field"), keep=("created_at",))
 
 
-def put_closed(connection: str, object_name: str, record_keys: Sequence[str], now: datetime) -> list[Executable]:
-    """The records went through: their letters are closed. At most 30,000 keys a call."""
-    c = dead_letter.c
-    which = and_(c.connection == connection, c.object == object_name, c.record_key.in_(list(record_keys)), c.state != "closed")
-    return [update(dead_letter).where(which).values(state="closed", updated_at=now)] if record_keys else []
+def put_closed(ids: Sequence[int], now: datetime) -> list[Executable]:
+    """These letters are settled: their records went through, or nothing differs any more. At most 30,000 a call."""
+    return [update(dead_letter).where(dead_letter.c.id.in_(list(ids))).values(state="closed", updated_at=now)] if ids else []
+
+
+def retry_due(ledger: Ledger) -> int:
+    """Letters whose backoff has ended are tried again by the next run; how many."""
+    due = and_(dead_letter.c.state == "open", dead_letter.c.next_at <= ledger.now())
+    with ledger.transaction() as tx:
+        return tx.execute(update(dead_letter).where(due).values(state="retry", updated_at=ledger.now(tx))).rowcount
 
 
 def retry_letters(ledger: Ledger, ids: Sequence[int] | None, now: datetime) -> int:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from worker.killpoint import killpoint, register
 from worker.settings import Settings
-from worker.store import holder, leases, manifest
+from worker.store import holder, leases, manifest, registers
 from worker.store.engine import open_engine, quoted
 from worker.store.lake import Lake
 from worker.store.ledger import Ledger
@@ -33,9 +33,10 @@ COMPACTION, COMPACTION_S = "lake/compact", 3600
 
 
 def sweep(settings: Settings, ledger: Ledger, lake: Lake) -> dict[str, int]:
-    """Everything below, once. Counts of what was removed."""
+    """Everything below, once, and letters whose backoff has ended. Counts by kind."""
     now = ledger.now()
     return {
+        "letters_due": registers.retry_due(ledger),
         "orphans": sweep_orphans(ledger, lake),
         "retired": delete_retired(ledger, lake),
         "run_folders": _drop_folders(ledger, settings.runs_folder.absolute(), now - timedelta(days=settings.run_days)),

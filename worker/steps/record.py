@@ -1,0 +1,139 @@
+"""record: results → history, dead letters, closing date, flips, and the books: every change has exactly one end, or the run is red.
+
+All of it is applied in the one transaction that ends the item, so a run is recorded once, whatever is killed.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Executable
+
+from worker.items import Item, LakeFile, NewItem, Outcome, RunKind, StepContext
+from worker.sql import query_sql
+from worker.steps._lake import bring, moment_of, table_of
+from worker.store import deliveries, registers
+from worker.store.schemas import RESULTS
+
+#: file of the run folder -> lake table that it is appended to.
+HISTORY = {"history": "score_history", "signals": "signal_history"}
+#: Ends of a change; the names are those of the run's report.
+ENDS = ("ok", "rejected", "unprocessed", "held", "invalid", "superseded")
+#: A refused value is tried again after 1 day, then 2, 4 … up to this many.
+LETTER_DAYS_MOST = 32
+
+
+def plan(ctx: StepContext) -> list[NewItem]:
+    return [NewItem("all")]
+
+
+def run(ctx: StepContext, item: Item) -> Outcome:
+    """Reads the run folder only; leaves lake parts of history and, for full runs, the population's medians."""
+    con = ctx.engine()
+    bring(con, ctx.folder, "changes", "flips", *HISTORY)
+    results = ctx.lake.relation(sorted(ctx.folder.glob("results-*.parquet")), RESULTS, filename=True)
+    con.execute(f"CREATE TEMP VIEW results AS SELECT * FROM {results}")
+    con.execute(query_sql("record", "books"))
+    counts, red = _books(ctx, con)
+    now = ctx.ledger.now()
+    statements = [*_letters(ctx, con), *_flips(ctx, con), *registers.put_requests_handled(ctx.run.id, now)]
+    if _is_whole(ctx):
+        statements += registers.put_closing(ctx.ledger, moment_of(ctx).on, ctx.run.id, ctx.run.as_of)
+    return Outcome(
+        lake_files=_history(ctx, con, item), statements=statements, stats={f"writes.{end}": float(counts.get(end, 0)) for end in ENDS}, red=red
+    )
+
+
+def _is_whole(ctx: StepContext) -> bool:
+    """The run covers every account: only then does it close a date and know that what it did not see is settled."""
+    return ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
+
+
+def _books(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], str]:
+    """Records by end, and why the books do not balance ('' = they do)."""
+    counts = {str(state): int(n) for state, n in con.execute("SELECT coalesce(state, 'missing'), count(*) FROM books GROUP BY ALL").fetchall()}
+    if ctx.mappings.scope.shadow:  # nothing is sent, on purpose
+        counts["unprocessed"] = counts.get("unprocessed", 0) + counts.pop("missing", 0)
+    strange = sorted(set(counts) - set(ENDS))
+    if not strange:
+        return counts, ""
+    listed = ", ".join(f"'{state}'" for state in strange)
+    rows = con.execute(f"SELECT object, record_key FROM books WHERE coalesce(state, 'missing') IN ({listed}) ORDER BY ALL LIMIT 5").fetchall()
+    named = ", ".join(f"{object_name} {key}" for object_name, key in rows)
+    total = sum(counts[state] for state in strange)
+    return (
+        counts,
+        f"{total} of {sum(counts.values())} records to be written have no result ({', '.join(strange)}): {named}{' …' if total > 5 else ''}.",
+    )
+
+
+def _history(ctx: StepContext, con: duckdb.DuckDBPyConnection, item: Item) -> list[LakeFile]:
+    parts = [ctx.lake.write(con, f"SELECT * FROM {name}", table, item) for name, table in HISTORY.items()]
+    if _is_whole(ctx) and (ctx.folder / "population.parquet").exists():
+        bring(con, ctx.folder, "population")
+        parts.append(ctx.lake.write(con, "SELECT * FROM population", "population_stats", item))
+    return [part for part in parts if part is not None]
+
+
+# --- dead letters --------------------------------------------------------------------------------------------------------------------------------
+def _letters(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[Executable]:
+    """Set aside what was refused or cannot fit; close what is settled."""
+    con.execute(query_sql("record", "refused"))
+    known = {(d.connection, d.object, d.record_key, d.field): d for d in registers.dead_letters(ctx.ledger)}
+    letters = [_with_history(ctx, one, known) for one in [*_refused(ctx, con), *_invalid(ctx, con)]]
+    again = {(d.connection, d.object, d.record_key, d.field) for d in letters}
+    still_open = [d for key, d in known.items() if key not in again]
+    now = ctx.ledger.now()
+    return [*registers.put_dead_letters(ctx.ledger, letters, now), *registers.put_closed(_settled(ctx, con, still_open), now)]
+
+
+def _refused(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[registers.DeadLetter]:
+    rows = con.execute("SELECT connection, object, record_key, field, account_id, value_hash, code, text, remedy, value FROM refused ORDER BY ALL")
+    return [
+        _letter(ctx, c, o, key, field, account, registers.value_hash({field: value}) if field else value_hash, code, text, remedy)
+        for c, o, key, field, account, value_hash, code, text, remedy, value in rows.fetchall()
+    ]
+
+
+def _invalid(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[registers.DeadLetter]:
+    connection = next(iter(ctx.mappings.crm))  # one connection takes the scores; several are a later change
+    remedy = "Widen the field or its values in the CRM, or shorten the text in the mappings."
+    return [
+        _letter(ctx, connection, o, key, field, account, registers.value_hash({field: value}), "INVALID_VALUE", why, remedy)
+        for o, key, field, account, value, why in con.execute(query_sql("record", "invalid")).fetchall()
+    ]
+
+
+def _letter(
+    ctx: StepContext, connection: str, object_name: str, key: str, field: str, account: str | None, hashed: str, code: str, text: str, remedy: str
+) -> registers.DeadLetter:
+    return registers.DeadLetter(connection, object_name, key, field, account, hashed, code[:80], text, remedy, 1, None, "open", ctx.run.id)
+
+
+def _with_history(ctx: StepContext, one: registers.DeadLetter, known: dict[tuple[str, str, str, str], registers.DeadLetter]) -> registers.DeadLetter:
+    """The letter with its attempts counted on, and when it is tried again; a value that cannot fit is not tried at all."""
+    before = known.get((one.connection, one.object, one.record_key, one.field))
+    attempts = before.attempts + 1 if before is not None and before.value_hash == one.value_hash else 1
+    days = min(2 ** (attempts - 1), LETTER_DAYS_MOST)
+    next_at = None if one.code == "INVALID_VALUE" else ctx.run.as_of + timedelta(days=days)
+    return registers.DeadLetter(**{**vars(one), "attempts": attempts, "next_at": next_at})
+
+
+def _settled(ctx: StepContext, con: duckdb.DuckDBPyConnection, letters: Sequence[registers.DeadLetter]) -> list[int]:
+    if not letters:
+        return []
+    rows = [{"id": d.id, "object": d.object, "record_key": d.record_key, "field": d.field} for d in letters]
+    text = pa.string()
+    table_of(con, "letters", rows, {"id": pa.int64(), "object": text, "record_key": text, "field": text})
+    return [int(row[0]) for row in con.execute(query_sql("record", "settled", all=str(_is_whole(ctx)).lower())).fetchall()]
+
+
+# --- flips ---------------------------------------------------------------------------------------------------------------------------------------
+def _flips(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[Executable]:
+    """Flips that somebody is told of, each with its open delivery; the others stay in the run folder."""
+    text = "text_ja" if ctx.settings.language == "ja" else "text_en"
+    rows = con.execute(f"SELECT name, account_id, after_, channel, coalesce({text}, '') FROM flips WHERE channel IS NOT NULL ORDER BY ALL").fetchall()
+    on = moment_of(ctx).on
+    flips = [registers.Flip(ctx.run.id, rule, account, "", on, value, channel, said) for rule, account, value, channel, said in rows]
+    return [*registers.put_flips(ctx.ledger, flips), *deliveries.put_deliveries(ctx.ledger, ctx.run.id)]
