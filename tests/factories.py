@@ -161,7 +161,7 @@ def make_indicator(name: str, axis: str = "adoption", feed: str = "crm", express
         "name": name, "title": {"en": f"Title {name}", "ja": f"題 {name}"}, "axis": axis, "feed": feed, "hypothesis": "A question worth asking?",
         "unit": "count", "direction": "more_is_better", "null_means": "not known", "expression": expression,
         "mapping": {"kind": "linear", "bad": 0, "good": 100},
-        "reasons": {"low": {"en": f"low {name} {{value:int}}", "ja": f"低 {name} {{value:int}}"}, "high": {"en": f"high {name} {{value:int}}", "ja": f"高 {name} {{value:int}}"}},
+        "reasons": {k: {"en": f"{k} {name} {{value:int}}", "ja": f"{w} {name} {{value:int}}"} for k, w in (("low", "低"), ("high", "高"))},
         "missing": {"en": f"no {name}", "ja": f"{name}なし"}, "action": {"en": f"do {name}", "ja": f"{name}を行う"}, "cause": f"cause_{name}",
     }  # fmt: skip
     return Indicator.model_validate(base | row)
@@ -202,8 +202,9 @@ def make_mappings(**row: Any) -> Mappings:
         "columns": {"tenant_key": "tenant", "metric": "m", "value": "v"},
     }
     profile = make_profile(deployment=(50, {"seats_held": 1}), adoption=(30, {"events_held": 1}), engagement=(20, {"touches_held": 1}))
+    features = {"core_features": ["claim"], "advanced_features": ["card"]}
     products = {"products": [
-        {"code": "expense", "title": {"en": "Expense", "ja": "経費精算"}, "plans": ["lite", "standard", "pro"], "core_features": ["claim"], "advanced_features": ["card"]},
+        {"code": "expense", "title": {"en": "Expense", "ja": "経費精算"}, "plans": ["lite", "standard", "pro"], **features},
         {"code": "esign", "title": {"en": "E-sign", "ja": "電子契約"}, "plans": ["lite", "pro"], "onboarding_days": 60},
     ]}  # fmt: skip
     base: dict[str, Any] = {

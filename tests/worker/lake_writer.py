@@ -44,18 +44,25 @@ def open_core(settings: Settings, lakes: Mapping[str, Lake]) -> Runtime:
         parts = [ctx.lake.write(con, f"SELECT * FROM read_parquet('{ctx.folder}/{file}.parquet')", table, item) for table, file in _HISTORY.items()]
         return Outcome(lake_files=[p for p in parts if p])
 
-    steps: dict[str, Any] = {"load": SimpleNamespace(__name__="load", plan=_all, run=load), "join": join, "score": score, "decide": decide, "diff": diff}
+    steps: dict[str, Any] = {
+        "load": SimpleNamespace(__name__="load", plan=_all, run=load),
+        "join": join,
+        "score": score,
+        "decide": decide,
+        "diff": diff,
+    }
     steps["keep"] = SimpleNamespace(__name__="keep", plan=_all, run=keep)
     return Runtime.open(settings, steps=steps, open_crm=no_crm)
 
 
 def _file_row(row: Mapping[str, Any], run_id: str) -> UsageFileRow:
-    return UsageFileRow(
-        row["file_id"], row["source"], row["path"], row["file_id"], 1, datetime(2026, 12, 1, tzinfo=UTC), "live", 1, 1, 0, row["first_day"], row["last_day"], run_id
-    )  # fmt: skip
+    file_id, read = row["file_id"], datetime(2026, 12, 1, tzinfo=UTC)
+    return UsageFileRow(file_id, row["source"], row["path"], file_id, 1, read, "live", 1, 1, 0, row["first_day"], row["last_day"], run_id)
 
 
-def run_core(runtime: Runtime, mappings: Mappings, kind: RunKind = RunKind.FULL, *, as_of: datetime = AS_OF, accounts: list[str] | None = None) -> Run:
+def run_core(
+    runtime: Runtime, mappings: Mappings, kind: RunKind = RunKind.FULL, *, as_of: datetime = AS_OF, accounts: list[str] | None = None
+) -> Run:
     return finish_run(runtime, start_run(runtime, mappings, kind, as_of=as_of, accounts=accounts))
 
 

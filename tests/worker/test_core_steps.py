@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mappings.models import Writeback
 from tests.factories import AS_OF, ON, Lake, make_field, make_mappings, make_rule
 from tests.worker.lake_writer import open_core, run_core, table
-from mappings.models import Writeback
 from worker.items import RunKind, RunState
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -127,9 +127,11 @@ def test_a_second_run_of_the_same_day_adds_no_history(runtime: Runtime) -> None:
 
 
 def test_a_run_that_opens_too_much_stops_for_approval(settings_of: Callable[[], Settings]) -> None:
-    careful = MAPPINGS.model_copy(update={"score": MAPPINGS.score.model_copy(update={"brake": MAPPINGS.score.brake.model_copy(update={"csql_opened": 1})})})
+    careful = MAPPINGS.model_copy(
+        update={"score": MAPPINGS.score.model_copy(update={"brake": MAPPINGS.score.brake.model_copy(update={"csql_opened": 1})})}
+    )
     runtime = open_core(settings_of(), {"0": small_lake()})
     run = run_core(runtime, careful)
 
     assert run.report["brake"]["csql_opened"] == 2
-    assert "2 CSQL records would be opened" in run.report["brake"]["reasons"][0]
+    assert "2 CSQL records would be opened" in run.report["brake"]["why"]

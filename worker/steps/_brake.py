@@ -15,29 +15,27 @@ MOVERS_NAMED = 50
 
 @dataclass(frozen=True)
 class BrakeReport:
-    """`matrix[before - 1][after - 1]` counts accounts by tier. A first score is no move. `movers`: account, before, after, farthest first."""
+    """`matrix[before - 1][after - 1]` counts accounts by tier. A first score is no move. `why` is empty when nothing stops."""
 
     scored: int
     moved: int
     moved_percent: float
     csql_opened: int
     matrix: list[list[int]]
-    movers: list[tuple[str, int, int]]
-    reasons: list[str]
-
-    @property
-    def stops(self) -> bool:
-        return bool(self.reasons)
+    movers: list[dict[str, Any]]  # account_id, tier_before, tier, score; farthest first
+    why: str
 
     def as_dict(self) -> dict[str, Any]:
-        return {**self.__dict__, "movers": [list(m) for m in self.movers], "stops": self.stops}
+        return dict(self.__dict__)
 
 
 def brake(con: duckdb.DuckDBPyConnection, history: str, on: date, spec: Brake) -> BrakeReport:
     """Compares `decisions` and `csql_desired` of this connection with the last scored row of `history` before `on`."""
-    before = f"SELECT account_id, arg_max(tier, (on_, as_of)) AS tier FROM {history} WHERE on_ < {literal(on)} AND tier IS NOT NULL GROUP BY account_id"
+    before = (
+        f"SELECT account_id, arg_max(tier, (on_, as_of)) AS tier FROM {history} WHERE on_ < {literal(on)} AND tier IS NOT NULL GROUP BY account_id"
+    )
     pairs = (
-        "SELECT d.account_id, h.tier AS before, d.tier AS after "
+        "SELECT d.account_id, h.tier AS before, d.tier AS after, d.score "
         f"FROM decisions AS d JOIN ({before}) AS h ON h.account_id = d.account_id WHERE d.tier IS NOT NULL"
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE tier_pairs AS {pairs}")
@@ -49,10 +47,12 @@ def brake(con: duckdb.DuckDBPyConnection, history: str, on: date, spec: Brake) -
     percent = round(moved * 100 / scored, 2) if scored else 0.0
     opened = con.execute("SELECT count(*) FROM csql_desired WHERE move = 'open'").fetchone()
     csqls = int(opened[0]) if opened else 0
-    movers = con.execute(
-        f"SELECT account_id, before, after FROM tier_pairs WHERE before <> after ORDER BY abs(after - before) DESC, account_id LIMIT {MOVERS_NAMED}"
+    found = con.execute(
+        "SELECT account_id, before, after, score FROM tier_pairs WHERE before <> after "
+        f"ORDER BY abs(after - before) DESC, account_id LIMIT {MOVERS_NAMED}"
     ).fetchall()
-    return BrakeReport(scored, moved, percent, csqls, matrix, [(a, b, c) for a, b, c in movers], _reasons(scored, percent, csqls, spec))
+    movers = [{"account_id": account, "tier_before": before, "tier": after, "score": score} for account, before, after, score in found]
+    return BrakeReport(scored, moved, percent, csqls, matrix, movers, "; ".join(_reasons(scored, percent, csqls, spec)))
 
 
 def _reasons(scored: int, percent: float, csqls: int, spec: Brake) -> list[str]:

@@ -2,73 +2,64 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from connectors.entities import Entity
-from worker.items import StepContext
+from mappings.models import Mappings
+from worker.items import Run, StepContext
 from worker.sql import literal
 from worker.steps._relations import LakeRelations, Moment
 from worker.store import registers
-from worker.store.schemas import SCHEMAS, schema
+from worker.store.lake import Lake
+from worker.store.ledger import Ledger
+from worker.store.schemas import schema
 
-_USAGE_FILE = pa.schema(
-    [("file_id", pa.string()), ("source", pa.string()), ("path", pa.string()), ("first_day", pa.date32()), ("last_day", pa.date32())]
-)
+#: What join reads. A past date scored by decide reads the same.
+FACTS = (
+    "crm_account", "crm_contract", "crm_activity", "crm_contact", "crm_ticket", "crm_survey", "crm_opportunity", "crm_outcome", "crm_csql",
+    "usage_tenant_day", "usage_user_days", "usage_file_days", "usage_snapshot", "population_stats",
+)  # fmt: skip
+HISTORIES = ("score_history", "signal_history")
+
+_USAGE_FILE = {"file_id": pa.string(), "source": pa.string(), "path": pa.string(), "first_day": pa.date32(), "last_day": pa.date32()}
 
 
 def moment_of(ctx: StepContext) -> Moment:
     return Moment(ctx.run.as_of, ctx.mappings.calendar.timezone)
 
 
-def open_lake(ctx: StepContext) -> tuple[duckdb.DuckDBPyConnection, LakeRelations]:
-    """A connection with every lake table as a view, as this run sees it."""
+def open_lake(ctx: StepContext, tables: Collection[str]) -> tuple[duckdb.DuckDBPyConnection, LakeRelations]:
+    """A connection with these lake tables as views, as this run sees them."""
     con = ctx.engine()
-    crm = {}
-    for entity in Entity:
-        own = [f.key for f in ctx.mappings.writeback.of(entity.value)]
-        crm[entity] = _view(con, ctx, f"crm_{entity.value}", schema(f"crm_{entity.value}", own), filename=True)
-    names = (
-        "usage_tenant_day",
-        "usage_user_days",
-        "usage_file_days",
-        "usage_snapshot",
-        "score_history",
-        "signal_history",
-        "population_stats",
-        "writes",
-    )
-    views = {name: _view(con, ctx, name, SCHEMAS[name], filename=False) for name in names}
-    rows = [
-        {"file_id": f.id, "source": f.source, "path": f.path, "first_day": f.first_day, "last_day": f.last_day}
-        for f in registers.usage_files(ctx.ledger)
+    return con, open_relations(con, ctx.lake, ctx.ledger, ctx.mappings, ctx.run, tables)
+
+
+def open_relations(
+    con: duckdb.DuckDBPyConnection, lake: Lake, ledger: Ledger, mappings: Mappings, run: Run | None, tables: Collection[str]
+) -> LakeRelations:
+    """Lake tables as views of the connection: as the run sees them, or (null) as they are now. Each costs milliseconds, so only those asked for."""
+    for name in sorted(tables):
+        crm = name.startswith("crm_")
+        own = [f.key for f in mappings.writeback.of(name.removeprefix("crm_"))] if crm else []
+        con.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM {lake.relation(lake.files(name, run), schema(name, own), filename=crm)}")
+    files = [
+        {"file_id": f.id, "source": f.source, "path": f.path, "first_day": f.first_day, "last_day": f.last_day} for f in registers.usage_files(ledger)
     ]
-    con.execute("CREATE TEMP TABLE usage_file AS " + _values(con, rows, _USAGE_FILE))
-    keys = pa.schema([("external_key", pa.string())])
-    con.execute(
-        "CREATE TEMP TABLE csql_keys AS " + _values(con, [{"external_key": f"{a}|{p}|{n}"} for a, p, n in registers.csql_sequences(ctx.ledger)], keys)
-    )
-    return con, LakeRelations(crm=crm, part="filename", usage_file="usage_file", csql_keys="csql_keys", **views)
-
-
-def _view(con: duckdb.DuckDBPyConnection, ctx: StepContext, table: str, columns: Mapping[str, str], *, filename: bool) -> str:
-    con.execute(f"CREATE TEMP VIEW {table} AS SELECT * FROM {ctx.lake.relation(ctx.files(table), columns, filename=filename)}")
-    return table
-
-
-def _values(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, object]], kinds: pa.Schema) -> str:
-    """Rows as a table of the connection; the name is good until the next call."""
-    con.register("given_rows", pa.Table.from_pylist([dict(row) for row in rows], schema=kinds))
-    return "SELECT * FROM given_rows"
+    table_of(con, "usage_file", files, _USAGE_FILE)
+    keys = [{"external_key": f"{account}|{product}|{n}"} for account, product, n in registers.csql_sequences(ledger)]
+    table_of(con, "csql_keys", keys, {"external_key": pa.string()})
+    return LakeRelations(part="filename", csql_keys="csql_keys")
 
 
 def table_of(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, object]], kinds: Mapping[str, pa.DataType]) -> str:
     """A temp table of given rows; returns its name."""
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS " + _values(con, rows, pa.schema(list(kinds.items()))))
+    con.register("given_rows", pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(list(kinds.items()))))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM given_rows")
+    con.unregister("given_rows")
     return name
 
 

@@ -14,7 +14,7 @@ from worker.sql import literal, query_sql
 from worker.steps._brake import brake
 from worker.steps._calendar import build_calendar
 from worker.steps._csql import build_signals, decide_csqls
-from worker.steps._lake import bring, leave, leave_json, moment_of, open_lake
+from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
@@ -118,7 +118,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     """Leaves decisions, csql_desired, flips, history, signals and brake.json. Keys of new CSQL records are given out with the item's end."""
     moment = moment_of(ctx)
     first = _backfill_first(ctx, moment)
-    con, lake = open_lake(ctx)
+    con, lake = open_lake(ctx, ("crm_account", "crm_csql", "writes", *HISTORIES))
     before = lake.score_history
     if first:
         bring(con, ctx.folder, "past_history", "past_signals")
@@ -132,7 +132,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         leave(con, ctx.folder, table)
     report = brake(con, before, moment.on, ctx.mappings.score.brake)
     leave_json(ctx.folder, "brake.json", report.as_dict())
-    stops = report.stops and not (ctx.run.dry_run or ctx.mappings.scope.shadow)
+    stops = report.why and not (ctx.run.dry_run or ctx.mappings.scope.shadow)
     return Outcome(stats=_stats(con), statements=_keys(ctx, con), brake=report.as_dict() if stops else None)
 
 
@@ -144,7 +144,7 @@ def _backfill_first(ctx: StepContext, moment: Moment) -> bool:
     """Score past dates if no run ever left history. On a connection of its own, whose tables are those of other dates."""
     if ctx.run.kind != RunKind.FULL or ctx.run.accounts is not None or ctx.files("score_history") or not past_days(ctx.mappings, moment.on):
         return False
-    con, lake = open_lake(ctx)
+    con, lake = open_lake(ctx, (*FACTS, *HISTORIES))
     backfill(con, lake, ctx.mappings, moment, run_id=ctx.run.id)
     con.execute("CREATE TEMP VIEW past_history AS SELECT * FROM b_history")
     con.execute("CREATE TEMP VIEW past_signals AS SELECT * FROM b_signals")

@@ -164,7 +164,7 @@ def plan(ctx: StepContext) -> list[NewItem]:
 
 def run(ctx: StepContext, item: Item) -> Outcome:
     """Leaves `changes`. What a person holds and what the CRM refused comes from the ledger as it stands now."""
-    con, lake = open_lake(ctx)
+    con, lake = open_lake(ctx, ("crm_account", "crm_csql", "writes"))
     bring(con, ctx.folder, "decisions", "csql_desired")
     diff_accounts(con, lake, ctx.mappings, moment_of(ctx), _objections(ctx, con))
     leave(con, ctx.folder, "changes")

@@ -16,7 +16,7 @@ from worker.sql import ident, literal, query_sql
 from worker.steps._calendar import build_calendar, business_between_sql
 from worker.steps._changed import changed_accounts
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
-from worker.steps._lake import leave, leave_json, moment_of, open_lake
+from worker.steps._lake import FACTS, leave, leave_json, moment_of, open_lake
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
 from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage
 
@@ -130,7 +130,7 @@ def plan(ctx: StepContext) -> list[NewItem]:
 
 def run(ctx: StepContext, item: Item) -> Outcome:
     """Restartable: reads lake files as the run sees them, replaces its files in the run folder."""
-    con, lake = open_lake(ctx)
+    con, lake = open_lake(ctx, FACTS)
     only = None if ctx.run.kind == RunKind.FULL and ctx.run.accounts is None else changed_accounts(ctx, con, lake)
     counts = join_accounts(con, lake, ctx.mappings, moment_of(ctx), only=only)
     leave(con, ctx.folder, "accounts", account_columns(), order="ORDER BY account_id")

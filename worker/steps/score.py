@@ -166,7 +166,7 @@ def plan(ctx: StepContext) -> list[NewItem]:
 
 
 def run(ctx: StepContext, item: Item) -> Outcome:
-    con, lake = open_lake(ctx)
+    con, lake = open_lake(ctx, ("population_stats",))
     bring(con, ctx.folder, "accounts", "account_products", "feeds")
     full = ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
     score_accounts(con, ctx.mappings, full=full, frozen_population=lake.population_stats)
