@@ -65,9 +65,12 @@ def _usage(checker: Checker, document: Document, source: UsageSource, codes: lis
 
 
 def _product(document: Document, source: UsageSource, codes: list[str] | None) -> Iterator[Fault]:
-    if (source.product is None) == (source.columns.product is None):
+    column = source.columns.product
+    if source.product is not None and column is not None:
+        yield document.fault(("product",), "the product comes from a column and is a constant: one of the two", "drop columns.product or product")
+    if source.product is None and column is None and source.matches == "account":
         yield document.fault(
-            ("columns", "product"), "the product comes from a column or is one constant: exactly one of the two", "set columns.product or product"
+            ("columns", "product"), "`product` is missing: usage would belong to no product", "name the column, or write product: for all rows"
         )
     if source.product is not None and codes is not None and source.product not in codes:
         yield document.fault(

@@ -153,7 +153,7 @@ KEYS: dict[str, dict[str, str]] = {
         "glob": "files, relative to SCORESYNC_USAGE or absolute",
         "format": "of the files; auto goes by the suffix, so that one source may mix them",
         "columns": "our role → the export's column",
-        "product": "one product for all rows, where the export has no product column",
+        "product": "one product for all rows, where the export has no product column; with `matches: contract` the contract says it",
         "delimiter": "CSV only",
         "encoding": "CSV and JSON lines",
         "date_formats": "strptime patterns, tried in order",

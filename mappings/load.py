@@ -57,7 +57,7 @@ FILES: dict[str, type[BaseModel]] = {
     "calendar.yml": Calendar,
     "writeback.yml": Writeback,
 }
-#: Files that may be absent: their defaults are complete.
+#: Files that may be absent: their defaults are complete. So may the CSQL policy where there is no rule.
 OPTIONAL = ("scope.yml", "calendar.yml")
 #: Folders that must hold a file.
 NEEDED = ("crm", "indicators", "scores")
@@ -170,8 +170,10 @@ def _absent(root: Path) -> Iterator[Fault]:
     for kind in NEEDED:
         if not any((root / kind).glob("*.yml")):
             yield Fault(f"{kind}/", 0, "", "holds no .yml file", "copy the shipped one and edit it")
+    rules = any((root / "csql").glob("*.yml"))
     for name in FILES:
-        if name not in OPTIONAL and not (root / name).is_file():
+        needed = rules if name == "csql_policy.yml" else name not in OPTIONAL
+        if needed and not (root / name).is_file():
             yield Fault(name, 0, "", "is missing", "copy the shipped one and edit it")
 
 

@@ -44,7 +44,7 @@ class Parts:
             indicators=self.models["indicators"],
             score=next(score for score in self.models["scores"].values() if isinstance(score, Score)),
             csql=self.models["csql"],
-            policy=_needed(self.single("csql_policy.yml", CsqlPolicy)),
+            policy=self.single("csql_policy.yml", CsqlPolicy) or CsqlPolicy(gates=[], cooldown_days={}),
             alerts=self.models["alerts"],
             products=_needed(self.single("products.yml", Products)),
             scope=self.single("scope.yml", Scope) or Scope(),

@@ -127,8 +127,9 @@ CASES = [
     ("usage_stray_column", "usage/setup_status.yml", "  metric: metric", "  metric: metric\n  feature: f",
      "columns.feature", "no place in snapshot rows"),
     ("usage_column_twice", USAGE, "seconds: seconds", "seconds: events", "columns.seconds", "named twice"),
-    ("usage_without_product", USAGE, "  product: product\n", "", "columns.product", "exactly one"),
-    ("usage_unknown_product", USAGE, "  product: product\n  user", "  user", "columns.product", "exactly one"),
+    ("usage_without_product", USAGE, "  product: product\n", "", "columns.product", "belong to no product"),
+    ("usage_two_products", USAGE, "kind: events", "kind: events\nproduct: expense", "product", "one of the two"),
+    ("usage_unknown_product", USAGE, "kind: events", "kind: events\nproduct: expens", "product", "not in products.yml.*`expense`"),
     ("bad_date_format", USAGE, '"%Y/%m/%d"', '"%Y/%Q"', "date_formats.1", "no date format"),
     ("date_format_not_full", USAGE, '"%Y/%m/%d"', '"%Y/%m"', "date_formats.1", "no full date"),
     ("unknown_timezone", USAGE, "timezone: Asia/Tokyo", "timezone: Asia/Tokio", "timezone", "unknown time zone.*tokyo"),
@@ -272,6 +273,19 @@ def test_scope_and_calendar_may_be_absent(folder: Path) -> None:
     mappings, _ = load_checked(folder)
     assert mappings.calendar.timezone == "Asia/Tokyo"
     assert mappings.scope.shadow is False
+
+
+def test_the_policy_may_be_absent_without_rules(folder: Path) -> None:
+    shutil.rmtree(folder / "csql")
+    (folder / "csql_policy.yml").unlink()
+    mappings, _ = load_checked(folder)
+    assert (mappings.csql, mappings.policy.gates) == ({}, [])
+
+
+def test_a_contract_keyed_export_needs_no_product(folder: Path) -> None:
+    patch(folder, USAGE, "  product: product\n", "")
+    patch(folder, USAGE, "matches: account", "matches: contract")
+    load_checked(folder)
 
 
 def test_a_second_score_is_refused(folder: Path) -> None:
