@@ -126,7 +126,8 @@ def measure(rows: int, rounds: int) -> dict[str, Any]:
 def _summary(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     wall = {side: median(run["wall_s"] for run in found) for side, found in runs.items()}
     peak = {side: max(run["peak_mib"] for run in found) for side, found in runs.items()}
-    return {"wall_s": wall, "peak_mib": peak, "ratio": wall["ours"] / wall["baseline"]}
+    cpu = {side: median(run["cpu_s"] for run in found) for side, found in runs.items()}
+    return {"wall_s": wall, "cpu_s": cpu, "peak_mib": peak, "ratio": wall["ours"] / wall["baseline"], "cpu_ratio": cpu["ours"] / cpu["baseline"]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -150,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"{form:8} {given.rows:,} rows, {found['file_mib']:.0f} MiB: "
             f"baseline {found['wall_s']['baseline']:.2f} s, ours {found['wall_s']['ours']:.2f} s, "
-            f"ratio {found['ratio']:.2f}; peak {found['peak_mib']['baseline']:.0f} MiB / {found['peak_mib']['ours']:.0f} MiB"
+            f"ratio {found['ratio']:.2f} (CPU {found['cpu_ratio']:.2f}); peak {found['peak_mib']['baseline']:.0f} MiB / {found['peak_mib']['ours']:.0f} MiB"
         )
 
 

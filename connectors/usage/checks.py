@@ -51,10 +51,14 @@ def _text_faults(role: str, *, needed: bool) -> list[Fault]:
     ]
 
 
+def _blank(role: str) -> str:
+    return f"(nullif(trim({role}_raw::VARCHAR), '') is null)"
+
+
 def _day_faults(source: UsageSource, role: str) -> list[Fault]:
     formats = ", ".join(source.date_formats)
     return [
-        Fault(role, f"{role}_raw is null", "missing date", "Export the date in every row."),
+        Fault(role, _blank(role), "missing date", "Export the date in every row."),
         Fault(role, f"{role} is null", f"not a date of the form {formats}", "Correct the value, or add its form to date_formats."),
         Fault(role, f"{role} > latest", "the day lies in the future", "Check the clock, the time zone and the date form of the export."),
         Fault(role, f"{role} < DATE '{FIRST_DAY}'", f"the day lies before {FIRST_DAY}", "Check the date form of the export."),
@@ -62,9 +66,9 @@ def _day_faults(source: UsageSource, role: str) -> list[Fault]:
 
 
 def _number_faults(role: str) -> list[Fault]:
-    text, number = f"{role}_raw", role
-    needed = Fault(role, f"{text} is null", "missing number", "Export 0 for nothing, or leave such rows out.")
-    no_number = f"({text} is not null and {number} is null) or isnan({number}) or isinf({number})"
+    number = role
+    needed = Fault(role, _blank(role), "missing number", "Export 0 for nothing, or leave such rows out.")
+    no_number = f"(not {_blank(role)} and {number} is null) or isnan({number}) or isinf({number})"
     wrong = Fault(role, no_number, "not a number", "Export digits with a point, without separators.")
     if role == "value":
         return [needed, wrong]
@@ -90,7 +94,7 @@ def projection(source: UsageSource, reader: Reader, found: list[Fault]) -> str:
             raw.append(f"nullif(trim({value}), '') as {role}")
             typed.append(role)
             continue
-        raw.append(f"nullif(trim({value}), '') as {role}_raw" if kind == "text" else f"{value} as {role}_raw")
+        raw.append(f"{value} as {role}_raw")
         typed.append(f"{role}_raw")
         typed.append(f"{_day(source, role, kind) if role in ('day', 'occurred_at') else _number(role, kind)} as {role}")
     whens = " ".join(f"when {fault.condition} then {code}" for code, fault in enumerate(found, 1))
@@ -137,7 +141,8 @@ def _day(source: UsageSource, role: str, kind: str) -> str:
             tries.append(f"timezone({zone}, try_strptime(regexp_replace({raw}, '[zZ]$', '+00:00'), {literal(form)}))::DATE")
         else:
             tries.append(f"try_strptime({raw}, {literal(form)})::DATE")
-    return f"coalesce({', '.join(tries)})" if len(tries) > 1 else tries[0]
+    # only where no form fits are blanks cut off: cutting first would copy every value
+    return f"coalesce({', '.join([*tries, *(attempt.replace(raw, f'trim({raw})') for attempt in tries)])})"
 
 
 def _number(role: str, kind: str) -> str:
