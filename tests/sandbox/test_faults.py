@@ -177,6 +177,21 @@ def test_the_schema_drifts_during_a_run(box: SandboxProcess, rest: Rest, account
     assert rest("GET", "query", params={"q": "SELECT Drift__c FROM Account"}).json()[0]["errorCode"] == "INVALID_FIELD"
 
 
+def test_something_happens_between_two_calls(box: SandboxProcess, rest: Rest, accounts: Accounts) -> None:
+    master, loser = accounts(2)
+    body = {"object": "Account", "master": master, "losers": [loser]}
+    box.control.faults({"kind": "control", "name": "merge", "body": body, "call": "collections_update"})
+    results = rest.update({"id": master, "Reason__c": "x"}, {"id": loser, "Reason__c": "x"})
+    assert [item["success"] for item in results] == [True, False]
+    assert results[1]["errors"][0]["statusCode"] == "ENTITY_IS_DELETED"
+
+
+def test_a_fault_for_one_query(box: SandboxProcess, rest: Rest) -> None:
+    box.control.faults({"kind": "http", "body": "query_timeout", "call": "query", "query": "FROM Contact", "count": None})
+    assert rest("GET", "query", params={"q": "SELECT Id FROM Account LIMIT 1"}).status_code == 200
+    assert rest("GET", "query", params={"q": "SELECT Id FROM Contact LIMIT 1"}).json()[0]["errorCode"] == "QUERY_TIMEOUT"
+
+
 def test_control_calls_say_what_is_wrong(box: SandboxProcess) -> None:
     for name, body, words in [
         ("faults", {"rules": [{"kind": "gremlin"}]}, "gremlin"),

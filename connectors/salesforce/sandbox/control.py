@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from connectors.salesforce.sandbox import deletes
 from connectors.salesforce.sandbox.errors import SalesforceError, not_found
 from connectors.salesforce.sandbox.org import ORG_ID, username
@@ -32,6 +34,12 @@ def dispatch(context: Context, query: str) -> Reply:
         return Reply({"error": f"{name}: {error}"}, 400)
     except SalesforceError as error:
         return Reply({"error": f"{name}: {error.code}: {error.message}"}, 400)
+
+
+def run(context: Context, name: str, body: dict[str, Any]) -> None:
+    """A control call made by a fault rule in the middle of other calls; raises what the control call raises."""
+    handler = HANDLERS[("POST", name)]
+    handler(Context(context.state, context.state.system, "POST", f"{PREFIX}/{name}", body=orjson.dumps(body)))
 
 
 def _when(text: str) -> datetime:

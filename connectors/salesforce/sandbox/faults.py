@@ -9,10 +9,12 @@ often:
 - `row_error`: records are refused with `code`, `message`, `fields`; `share` (0 … 1) of the records by id, `attempts` times for each record.
 - `validation`: a rule on `field` of `object` refuses rows that set it (to one of `values`, if given) with `message`.
 - `late_commit`: writes answer as usual and become visible `seconds` later with the older stamps.
+- `control`: before the call is handled, the control call `name` is made with `body` (a person edits, an admin hides a field, accounts merge …).
 - `bulk_job`: a Bulk job ends as `state` with `message`, or hangs (`state` = `InProgress`).
 - `slow_query`: a REST query of `object` that finds more than `max_rows` records is refused with QUERY_TIMEOUT.
 
-Matchers: `method`, `path` (regular expression on the URL path), `call` (a kind of the statistics), `object`, `ids` (record ids).
+Matchers: `method`, `path` (regular expression on the URL path), `call` (a kind of the statistics), `object`, `ids` (record ids), `query` (regular
+expression on the unquoted query string).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from connectors.salesforce.sandbox.side import Side
 
 Rule = dict[str, Any]
 KINDS = frozenset(
-    {"http", "delay", "reset", "truncate", "drop_header", "clock_skew", "row_error", "validation", "late_commit", "bulk_job", "slow_query"}
+    {"http", "delay", "reset", "truncate", "drop_header", "clock_skew", "row_error", "validation", "late_commit", "bulk_job", "slow_query", "control"}
 )
 HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 # name → status, error code, message; no code = an HTML page
@@ -145,6 +147,8 @@ def _matches(rule: Rule, facts: dict[str, Any]) -> bool:
         if rule.get(name) is not None and name in facts and str(rule[name]).lower() != str(facts[name]).lower():
             return False
     if rule.get("path") and "path" in facts and not re.search(str(rule["path"]), str(facts["path"])):
+        return False
+    if rule.get("query") and "query" in facts and not re.search(str(rule["query"]), str(facts["query"])):
         return False
     # A call as a whole is about an object when its path names it.
     if rule.get("object") and "object" not in facts:

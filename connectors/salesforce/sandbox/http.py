@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from connectors.salesforce.sandbox import auth, control, page, rest
 from connectors.salesforce.sandbox.errors import SalesforceError, not_found
@@ -57,8 +57,8 @@ class Dispatcher:
         context.path = parts
         context.version = parts.get("version", "62.0")
         context.params = query_params(query)
-        faults = self._faults(method, path, route)
-        early = self._early(faults)
+        faults = self._faults(context, query, route)
+        early = self._early(faults, context)
         if early is not None:
             if route is not None:
                 self.state.side.use(route.kind, int(route.counted), self.state.now().timestamp())
@@ -66,15 +66,18 @@ class Dispatcher:
         reply = refused if route is None else self._answer(route, context)
         return self._finish(route, reply, faults)
 
-    def _faults(self, method: str, path: str, route: Route | None) -> list[Rule]:
+    def _faults(self, context: Context, query: str, route: Route | None) -> list[Rule]:
         if not self.state.faults.rules():
             return []
-        kinds = ("http", "delay", "reset", "truncate", "drop_header", "clock_skew")
-        return self.state.faults.take(*kinds, method=method, path=unquote(path), call=route.kind if route else "")
+        kinds = ("http", "delay", "reset", "truncate", "drop_header", "clock_skew", "control")
+        facts = {"method": context.method, "path": unquote(context.url), "call": route.kind if route else "", "query": unquote_plus(query)}
+        return self.state.faults.take(*kinds, **facts)
 
-    def _early(self, faults: list[Rule]) -> Outcome | None:
-        """What a fault does before the work: wait, drop the connection, refuse."""
+    def _early(self, faults: list[Rule], context: Context) -> Outcome | None:
+        """What a fault does before the work: act behind the client's back, wait, drop the connection, refuse."""
         for rule in faults:
+            if rule["kind"] == "control":
+                control.run(context, str(rule.get("name")), rule.get("body", {}))
             if rule["kind"] == "delay":
                 time.sleep(float(rule.get("seconds", 1)))
             if rule["kind"] == "reset" and rule.get("when", "before") == "before":
