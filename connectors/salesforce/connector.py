@@ -114,7 +114,10 @@ class Salesforce:
         self._writer.upload(job_id, fields, writes, key_field)
 
     def bulk_poll(self, job_id: str) -> BulkJob:
-        return self._ingest.poll(job_id)
+        job = self._ingest.poll(job_id)
+        if job.state == "failed":
+            self._objects.forget()  # a field that went away is the usual reason
+        return job
 
     def bulk_results(self, job_id: str, writes: Sequence[RecordWrite], key_field: WriteField | None) -> list[WriteResult]:
         fields = [f for f in self._fields if f.object == ("csql" if key_field else "account")]
