@@ -55,6 +55,12 @@ class Settings(BaseSettings):
     salesforce_api_version: str = Field(default="64.0", pattern=r"^\d{2}\.0$", description="API version. Default 64.0.")
     quota_share: float = Field(default=0.5, gt=0, le=1, description="Share (0 to 1) of the CRM's daily calls this worker may use. Default 0.5.")
     quota_reserve: int = Field(default=1000, ge=0, description="Daily calls always left to others, count. Default 1000.")
+    read_lag_s: float = Field(
+        default=300,
+        ge=0,
+        description="Changes younger than this are left to the next run, since the CRM may still be committing them, seconds. Default 300.",
+    )
+    read_overlap_s: float = Field(default=600, ge=0, description="Each window reaches this far back into the last one, seconds. Default 600.")
     write_api: Literal["auto", "collections", "bulk"] = Field(
         default="auto", description="API for writes: auto picks by volume; collections or bulk force one. Default auto."
     )

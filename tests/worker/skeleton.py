@@ -74,16 +74,16 @@ def _never(ctx: StepContext, item: Item) -> Outcome:
     raise AssertionError("tell has no items")
 
 
-def _step(name: str, plan: Any, run: Any) -> Step:
+def make_step(name: str, plan: Any, run: Any) -> Step:
     made: Any = SimpleNamespace(__name__=name, plan=plan, run=run)
     return made  # type: ignore[no-any-return]
 
 
 def steps() -> dict[str, Step]:
     return {
-        "gather": _step("gather", _gather_plan, _gather_run),
-        "add_up": _step("add_up", _add_up_plan, _add_up_run),
-        "tell": _step("tell", _tell_plan, _never),
+        "gather": make_step("gather", _gather_plan, _gather_run),
+        "add_up": make_step("add_up", _add_up_plan, _add_up_run),
+        "tell": make_step("tell", _tell_plan, _never),
     }
 
 

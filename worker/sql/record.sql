@@ -1,40 +1,18 @@
+-- name: results
+-- The newest word on each record (field '') and field; a record may have been through several rounds. A new one is known by its key before its id.
+CREATE OR REPLACE TEMP TABLE results AS
+SELECT *, coalesce(record_id, external_key) AS record_key FROM {{results}}
+QUALIFY row_number() OVER (PARTITION BY object, coalesce(external_key, record_id), field ORDER BY filename DESC) = 1;
+
 -- name: books
--- One row per record that has a change: what became of it. A record that was to be sent has the state of its (newest) result; one that was not sent
--- is held, invalid or rejected (refused before, same value). Null = it was to be sent and has no result.
+-- One row per record that has a change: its end. Null = write_back said nothing of it.
 CREATE OR REPLACE TEMP TABLE books AS
-WITH changed AS (
-    SELECT object, coalesce(record_id, external_key) AS record_key, bool_or(disposition = 'send') AS sent, bool_or(disposition = 'held') AS held,
-           bool_or(disposition = 'invalid') AS invalid
-    FROM changes GROUP BY ALL
-), answered AS (
-    -- a new record is known by its key before it has an id
-    SELECT object, record_key, arg_max(state, filename) AS state FROM (
-        SELECT object, record_id AS record_key, state, filename FROM results WHERE record_id IS NOT NULL
-        UNION ALL SELECT object, external_key, state, filename FROM results WHERE external_key IS NOT NULL
-    ) GROUP BY ALL
-)
-SELECT c.object, c.record_key,
-       CASE WHEN NOT c.sent THEN CASE WHEN c.held THEN 'held' WHEN c.invalid THEN 'invalid' ELSE 'rejected' END
-            WHEN a.state = 'gone' THEN 'superseded' ELSE a.state END AS state
-FROM changed AS c LEFT JOIN answered AS a ON a.object = c.object AND a.record_key = c.record_key;
+WITH changed AS (SELECT DISTINCT object, coalesce(external_key, record_id) AS known_by, coalesce(record_id, external_key) AS record_key FROM changes)
+SELECT c.object, c.record_key, r.state
+FROM changed AS c LEFT JOIN results AS r ON r.object = c.object AND r.field = '' AND coalesce(r.external_key, r.record_id) = c.known_by;
 
--- name: refused
--- What the CRM refused: per record, or per field where it named fields. `value` is what was to be written to the field; null for the whole record.
-CREATE OR REPLACE TEMP TABLE refused AS
-WITH listed AS (
-    SELECT connection, object, coalesce(record_id, external_key) AS record_key, account_id, code, message, remedy, value_hash,
-           unnest(CASE WHEN coalesce(fields, '') = '' THEN [''] ELSE string_split(fields, ',') END) AS field
-    FROM (FROM results QUALIFY row_number() OVER (PARTITION BY object, coalesce(record_id, external_key) ORDER BY filename DESC) = 1) AS newest
-    WHERE state = 'rejected'
-)
-SELECT DISTINCT l.connection, l.object, l.record_key, l.field, l.account_id, l.value_hash, coalesce(l.code, '') AS code, coalesce(l.message, '') AS text,
-       coalesce(l.remedy, '') AS remedy, c.our_value AS value
-FROM listed AS l LEFT JOIN changes AS c ON c.object = l.object AND coalesce(c.record_id, c.external_key) = l.record_key AND c.field = l.field;
-
--- name: invalid
--- What cannot fit the field, so was not sent.
-SELECT object, coalesce(record_id, external_key) AS record_key, field, account_id, our_value, coalesce(why, '') AS why
-FROM changes WHERE disposition = 'invalid' ORDER BY ALL;
+-- name: letters
+SELECT connection, object, record_key, field, account_id, value_hash, code, text FROM results WHERE letter ORDER BY ALL;
 
 -- name: settled
 -- Of open letters (id, object, record_key, field): those whose record went through with that field, and with `{{all}}` those that no change concerns.

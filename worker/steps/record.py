@@ -14,12 +14,20 @@ from worker.items import Item, LakeFile, NewItem, Outcome, RunKind, StepContext
 from worker.sql import query_sql
 from worker.steps._lake import bring, moment_of, table_of
 from worker.store import deliveries, registers
-from worker.store.schemas import RESULTS
 
 #: file of the run folder -> lake table that it is appended to.
 HISTORY = {"history": "score_history", "signals": "signal_history"}
 #: Ends of a change; the names are those of the run's report.
 ENDS = ("ok", "rejected", "unprocessed", "held", "invalid", "superseded")
+#: Columns of `results-*.parquet` that are read here; `worker/steps/_results.py` says what they hold.
+RESULTS = {
+    **dict.fromkeys(("connection", "object", "record_id", "external_key", "account_id", "field", "state", "code", "text", "value_hash"), "VARCHAR"),
+    "letter": "BOOLEAN",
+}
+#: Code of a value that cannot fit its field: ours, so it was not sent.
+INVALID = "INVALID"
+INVALID_REMEDY = "Widen the field or add the value in the CRM, or shorten the text in the mappings; the next run tries again."
+REFUSED_REMEDY = "Mend the record or the rule in the CRM, then `scoresync deadletters retry`; it is tried again by itself, too."
 #: A refused value is tried again after 1 day, then 2, 4 … up to this many.
 LETTER_DAYS_MOST = 32
 
@@ -33,9 +41,9 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     con = ctx.engine()
     bring(con, ctx.folder, "changes", "flips", *HISTORY)
     results = ctx.lake.relation(sorted(ctx.folder.glob("results-*.parquet")), RESULTS, filename=True)
-    con.execute(f"CREATE TEMP VIEW results AS SELECT * FROM {results}")
+    con.execute(query_sql("record", "results", results=results))
     con.execute(query_sql("record", "books"))
-    counts, red = _books(ctx, con)
+    counts, red = _books(con)
     now = ctx.ledger.now()
     statements = [*_letters(ctx, con), *_flips(ctx, con), *registers.put_requests_handled(ctx.run.id, now)]
     if _is_whole(ctx):
@@ -50,11 +58,9 @@ def _is_whole(ctx: StepContext) -> bool:
     return ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
 
 
-def _books(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], str]:
+def _books(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], str]:
     """Records by end, and why the books do not balance ('' = they do)."""
     counts = {str(state): int(n) for state, n in con.execute("SELECT coalesce(state, 'missing'), count(*) FROM books GROUP BY ALL").fetchall()}
-    if ctx.mappings.scope.shadow:  # nothing is sent, on purpose
-        counts["unprocessed"] = counts.get("unprocessed", 0) + counts.pop("missing", 0)
     strange = sorted(set(counts) - set(ENDS))
     if not strange:
         return counts, ""
@@ -79,45 +85,40 @@ def _history(ctx: StepContext, con: duckdb.DuckDBPyConnection, item: Item) -> li
 # --- dead letters --------------------------------------------------------------------------------------------------------------------------------
 def _letters(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[Executable]:
     """Set aside what was refused or cannot fit; close what is settled."""
-    con.execute(query_sql("record", "refused"))
-    known = {(d.connection, d.object, d.record_key, d.field): d for d in registers.dead_letters(ctx.ledger)}
-    letters = [_with_history(ctx, one, known) for one in [*_refused(ctx, con), *_invalid(ctx, con)]]
-    again = {(d.connection, d.object, d.record_key, d.field) for d in letters}
-    still_open = [d for key, d in known.items() if key not in again]
+    known = {_key(d): d for d in registers.dead_letters(ctx.ledger)}
+    rows = con.execute(query_sql("record", "letters")).fetchall()
+    letters = [_letter(ctx, known, *row) for row in rows]
+    again = {_key(d) for d in letters}
     now = ctx.ledger.now()
-    return [*registers.put_dead_letters(ctx.ledger, letters, now), *registers.put_closed(_settled(ctx, con, still_open), now)]
+    settled = _settled(ctx, con, [d for key, d in known.items() if key not in again])
+    return [*registers.put_dead_letters(ctx.ledger, letters, now), *registers.put_closed(settled, now)]
 
 
-def _refused(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[registers.DeadLetter]:
-    rows = con.execute("SELECT connection, object, record_key, field, account_id, value_hash, code, text, remedy, value FROM refused ORDER BY ALL")
-    return [
-        _letter(ctx, c, o, key, field, account, registers.value_hash({field: value}) if field else value_hash, code, text, remedy)
-        for c, o, key, field, account, value_hash, code, text, remedy, value in rows.fetchall()
-    ]
-
-
-def _invalid(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[registers.DeadLetter]:
-    connection = next(iter(ctx.mappings.crm))  # one connection takes the scores; several are a later change
-    remedy = "Widen the field or its values in the CRM, or shorten the text in the mappings."
-    return [
-        _letter(ctx, connection, o, key, field, account, registers.value_hash({field: value}), "INVALID_VALUE", why, remedy)
-        for o, key, field, account, value, why in con.execute(query_sql("record", "invalid")).fetchall()
-    ]
+def _key(letter: registers.DeadLetter) -> tuple[str, str, str, str]:
+    return letter.connection, letter.object, letter.record_key, letter.field
 
 
 def _letter(
-    ctx: StepContext, connection: str, object_name: str, key: str, field: str, account: str | None, hashed: str, code: str, text: str, remedy: str
+    ctx: StepContext,
+    known: dict[tuple[str, str, str, str], registers.DeadLetter],
+    connection: str,
+    object_name: str,
+    record_key: str,
+    field: str,
+    account_id: str,
+    hashed: str,
+    code: str,
+    text: str,
 ) -> registers.DeadLetter:
-    return registers.DeadLetter(connection, object_name, key, field, account, hashed, code[:80], text, remedy, 1, None, "open", ctx.run.id)
-
-
-def _with_history(ctx: StepContext, one: registers.DeadLetter, known: dict[tuple[str, str, str, str], registers.DeadLetter]) -> registers.DeadLetter:
-    """The letter with its attempts counted on, and when it is tried again; a value that cannot fit is not tried at all."""
-    before = known.get((one.connection, one.object, one.record_key, one.field))
-    attempts = before.attempts + 1 if before is not None and before.value_hash == one.value_hash else 1
-    days = min(2 ** (attempts - 1), LETTER_DAYS_MOST)
-    next_at = None if one.code == "INVALID_VALUE" else ctx.run.as_of + timedelta(days=days)
-    return registers.DeadLetter(**{**vars(one), "attempts": attempts, "next_at": next_at})
+    """The letter with its attempts counted on and the day it is tried again; a value that cannot fit is not tried before it changes."""
+    before = known.get((connection, object_name, record_key, field))
+    attempts = before.attempts + 1 if before is not None and before.value_hash == hashed else 1
+    fits = code != INVALID
+    next_at = ctx.run.as_of + timedelta(days=min(2 ** (attempts - 1), LETTER_DAYS_MOST)) if fits else None
+    remedy = REFUSED_REMEDY if fits else INVALID_REMEDY
+    return registers.DeadLetter(
+        connection, object_name, record_key, field, account_id or None, hashed, code[:80], text, remedy, attempts, next_at, "open", ctx.run.id
+    )
 
 
 def _settled(ctx: StepContext, con: duckdb.DuckDBPyConnection, letters: Sequence[registers.DeadLetter]) -> list[int]:

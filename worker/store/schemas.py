@@ -77,21 +77,3 @@ def schema(table: str, own: Sequence[str] = ()) -> Mapping[str, str]:
         return SCHEMAS[table]
     entity = Entity(table.removeprefix("crm_"))
     return {**columns(entity), "connection": "VARCHAR", "source": "INTEGER", **{f"own_{key}": "VARCHAR" for key in own}}
-
-
-#: Columns of `results-<item id>.parquet` in a run folder: one row per record that write_back dealt with. `state`: ok | rejected | unprocessed |
-#: held (every field of it turned out to be a person's) | superseded (a newer run wrote it, or it is gone). `fields`: keys at fault, comma separated.
-#: `value_hash`: `registers.value_hash` of what was to be written; `record_id` is null where a new record was refused.
-RESULTS: dict[str, str] = {
-    "object": "VARCHAR",
-    "connection": "VARCHAR",
-    "record_id": "VARCHAR",
-    "external_key": "VARCHAR",
-    "account_id": "VARCHAR",
-    "state": "VARCHAR",
-    "code": "VARCHAR",
-    "message": "VARCHAR",
-    "remedy": "VARCHAR",
-    "fields": "VARCHAR",
-    "value_hash": "VARCHAR",
-}
