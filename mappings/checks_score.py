@@ -117,6 +117,8 @@ def _score(checker: Checker, document: Document, score: Score) -> Iterator[Fault
     for place, cap in enumerate(score.caps):
         yield from checker.sql(document, ("caps", place, "when"), cap.when, "account", "boolean")
         yield from checker.text(document, ("caps", place, "text"), cap.text, "cap", ("account", "main_reason"))
+        if cap.action is not None:
+            yield from checker.text(document, ("caps", place, "action"), cap.action, "cap", ("account", "next_action"))
     edges = score.tiers.edges
     if not 100 > edges[0] > edges[1] > edges[2] > edges[3] > 0:
         yield document.fault(

@@ -56,7 +56,13 @@ KEYS: dict[str, dict[str, str]] = {
         "axes": "weight of each axis; an axis left out has weight 0",
     },
     "AxisWeights": {"weight": "relative to the other axes", "indicators": "name → relative weight inside the axis"},
-    "Cap": {"name": "also a value of the cause picklist", "when": _WHEN, "cap": "highest score while it holds", "text": "said on the record"},
+    "Cap": {
+        "name": "also a value of the cause picklist",
+        "when": _WHEN,
+        "cap": "highest score while it holds",
+        "text": "said on the record",
+        "action": "next step while it holds; left out, that of the main indicator",
+    },
     "Tiers": {
         "edges": "lower bounds of tiers 5, 4, 3, 2, inclusive",
         "margin": "points past an edge before a tier is left",

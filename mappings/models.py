@@ -102,6 +102,7 @@ class Cap(Model):
     when: Sql
     cap: int = Field(ge=0, le=100)
     text: Text
+    action: Text | None = None  # next step while it holds; null = that of the indicator that lowers the score most
 
 
 class Tiers(Model):
