@@ -1,5 +1,7 @@
 """Making fields and objects: Tooling API, Metadata API by the vendor's client, what is refused."""
 
+import io
+import zipfile
 from typing import Any
 
 import pytest
@@ -148,3 +150,79 @@ def test_custom_setting_behind_a_formula(admin: Rest, box: SandboxProcess) -> No
     made = admin("POST", "sobjects/Run_Info__c", {"SetupOwnerId": box.control.info()["org_id"], "Last_Run__c": "2026-01-05T00:00:00Z"})
     assert made.status_code == 201
     assert admin("GET", f"sobjects/Account/{account}?fields=Last_Run__c").json()["Last_Run__c"] == "2026-01-05T00:00:00.000+0000"
+
+
+HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<{0} xmlns="http://soap.sforce.com/2006/04/metadata">{1}</{0}>'
+TEXT_FIELD = "<fields><fullName>{0}</fullName><label>{0}</label><type>Text</type><length>9</length></fields>"
+DAYS = (
+    "<fields><fullName>A_Days__c</fullName><label>Days</label><type>Number</type><precision>18</precision><scale>0</scale>"
+    "<formula>Z_On__c - TODAY()</formula></fields><fields><fullName>Z_On__c</fullName><label>On</label><type>Date</type></fields>"
+)
+
+
+def package(**files: tuple[str, str]) -> io.BytesIO:
+    """A zip by path (`__` = `/`, `_dot_` = `.`): root element and inner XML."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("package.xml", HEAD.format("Package", "<version>62.0</version>"))
+        for path, (root, inner) in files.items():
+            archive.writestr(path.replace("__c", "\0").replace("__", "/").replace("\0", "__c").replace("_dot_", "."), HEAD.format(root, inner))
+    return packed
+
+
+def deployed(client: Salesforce, packed: io.BytesIO, **options: Any) -> dict[str, Any]:
+    answer = client.deploy(packed, sandbox=False, **options)
+    found: dict[str, Any] = client.checkDeployStatus(answer["asyncId"])
+    return found
+
+
+def test_deploy_a_package(box: SandboxProcess, admin_client: Salesforce, admin: Rest) -> None:
+    access = (
+        "<fieldPermissions><editable>true</editable><field>Account.Dep__c</field><readable>true</readable></fieldPermissions><label>Deployed</label>"
+        "<objectPermissions><allowCreate>true</allowCreate><allowRead>true</allowRead><allowEdit>true</allowEdit><allowDelete>false</allowDelete>"
+        "<object>Parcel__c</object></objectPermissions>"
+    )
+    number = "<nameField><label>No</label><type>AutoNumber</type><displayFormat>P-{0}</displayFormat></nameField>"
+    parcel = f"<label>Parcel</label><pluralLabel>Parcels</pluralLabel>{number}"
+    files = {
+        "objects__Account_dot_object": ("CustomObject", TEXT_FIELD.format("Dep__c") + DAYS),
+        "objects__Parcel__c_dot_object": ("CustomObject", parcel + TEXT_FIELD.format("Label__c")),
+        "permissionsets__Deployed_dot_permissionset": ("PermissionSet", access),
+        "layouts__Account-Main_dot_layout": (
+            "Layout",
+            "<layoutSections><layoutColumns><layoutItems><field>Dep__c</field></layoutItems></layoutColumns></layoutSections>",
+        ),
+    }
+    dry = deployed(admin_client, package(**files), checkOnly=True)
+    assert dry["state"] == "Succeeded"
+    assert "Parcel__c" not in {item["name"] for item in admin("GET", "sobjects").json()["sobjects"]}
+    real = deployed(admin_client, package(**files))
+    assert (real["state"], real["deployment_detail"]["deployed_count"]) == ("Succeeded", "4")
+    permission_set = admin.query("SELECT Id FROM PermissionSet WHERE Name = 'Deployed'")[0]["Id"]
+    admin("POST", "sobjects/PermissionSetAssignment", {"PermissionSetId": permission_set, "AssigneeId": box.user("admin")["id"]})
+    names = {item["name"] for item in admin("GET", "sobjects/Account/describe").json()["fields"]}
+    assert "Dep__c" in names
+    assert admin("POST", "sobjects/Parcel__c", {}).status_code == 201
+    assert deployed(admin_client, package(**files))["state"] == "Succeeded"  # again
+
+
+def test_a_wrong_package_changes_nothing_and_names_each_fault(admin_client: Salesforce, admin: Rest) -> None:
+    files = {
+        "objects__Account_dot_object": (
+            "CustomObject",
+            TEXT_FIELD.format("Never__c") + "<fields><fullName>B__c</fullName><label>B</label><type>Bogus</type></fields>",
+        ),
+        "layouts__Account-Main_dot_layout": (
+            "Layout",
+            "<layoutSections><layoutColumns><layoutItems><field>Lost__c</field></layoutItems></layoutColumns></layoutSections>",
+        ),
+        "odd_dot_txt": ("x", ""),
+    }
+    found = deployed(admin_client, package(**files))
+    assert found["state"] == "Failed"
+    messages = " | ".join(item["message"] for item in found["deployment_detail"]["errors"])
+    assert "Account.B__c: Invalid field type: Bogus" in messages
+    assert "no CustomField named Account.Lost__c found" in messages
+    assert "unexpected file" in messages
+    fields = admin("GET", "tooling/query", params={"q": "SELECT Id FROM CustomField WHERE DeveloperName = 'Never'"}).json()
+    assert fields["size"] == 0

@@ -143,9 +143,9 @@ def build_routes(modules: tuple[Any, ...]) -> Routes:
 
 def default_routes() -> Routes:
     """Every path the sandbox serves."""
-    from connectors.salesforce.sandbox import bulk, collections, composite, metadata, queries, tooling
+    from connectors.salesforce.sandbox import bulk, collections, composite, deploy, metadata, queries, tooling
 
-    return build_routes((auth, rest, queries, collections, composite, tooling, metadata, bulk, page))
+    return build_routes((auth, rest, queries, collections, composite, tooling, deploy, metadata, bulk, page))
 
 
 def _guarded(work: Any) -> Reply:
