@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.salesforce.sandbox.errors import not_found
 from connectors.salesforce.sandbox.page_layout import Layout, layout_for
+from connectors.salesforce.sandbox.page_words import TEXTS, field_label, object_label
 from connectors.salesforce.sandbox.schema import ChildRelationship, FieldDef, ObjectDef, column_sql, quote
 from connectors.salesforce.sandbox.values import out
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
     from connectors.salesforce.sandbox.state import State, User
 
 LIST_ROWS, RELATED_ROWS, RELATED_COLUMNS = 200, 10, 6
-TEXTS = {
-    "ja": {"details": "詳細", "other": "カスタム項目", "system": "システム情報", "yes": "はい", "no": "いいえ"},
-    "en": {"details": "Details", "other": "Custom fields", "system": "System information", "yes": "Yes", "no": "No"},
-}
 DETAILS = {
     "Account": ("Name", "ParentId", "Type", "Industry", "NumberOfEmployees", "OwnerId", "Phone", "Website", "BillingCity", "AccountNumber"),
 }  # fmt: skip
@@ -89,7 +86,11 @@ def record_view(state: State, user: User, object_name: str, record_id: str, lang
     values = {column.key: out(column, value) for column, value in zip(columns, rows[0], strict=True)}
     shower = _Shower(state, language, layout_for(item.name, language))
     name = item.name_field
-    view = View(str(values.get(name.key) if name else record_id), shower.layout.object_label or item.label, actions=shower.layout.actions)
+    view = View(
+        str(values.get(name.key) if name else record_id),
+        shower.layout.object_label or object_label(item.name, item.label, language),
+        actions=shower.layout.actions,
+    )
     view.sections = _sections(shower, item, values)
     view.related = [related for link in _links(item) if (related := _related(shower, user, link, record_id)) is not None]
     return view
@@ -149,7 +150,8 @@ def _related(shower: _Shower, user: User, link: ChildRelationship, record_id: st
         first = cells[0]
         cells[0] = Cell(first.label, first.text, f"/lightning/r/{child.name}/{key}/view", first.kind)
         rows.append(cells)
-    return Related(layout.object_plural or child.label_plural, [inner.label(child, column) for column in columns], rows, int(total))
+    title = layout.object_plural or object_label(child.name, child.label_plural, shower.language)
+    return Related(title, [inner.label(child, column) for column in columns], rows, int(total))
 
 
 def _related_columns(child: ObjectDef, link: ChildRelationship, visible: frozenset[str]) -> list[FieldDef]:
@@ -176,7 +178,7 @@ class _Shower:
         self.zone = ZoneInfo(state.timezone)
 
     def label(self, item: ObjectDef, column: FieldDef) -> str:
-        return self.layout.labels.get(column.name, column.label)
+        return self.layout.labels.get(column.name) or field_label(column.name, column.label, self.language)
 
     def cell(self, item: ObjectDef, name: str, values: dict[str, Any]) -> Cell:
         column = item.fields[name.lower()]
@@ -214,5 +216,12 @@ class _Shower:
         name = target.name_field if target is not None else None
         if target is None or name is None:
             return record_id
-        rows = self.state.read(f'SELECT {column_sql(name, "t")} FROM {quote(target.name)} AS "t" WHERE "t"."Id" = ?', (record_id,))
-        return str(rows[0][0]) if rows and rows[0][0] else record_id
+        family = [target.fields[key] for key in ("lastname", "firstname") if key in target.fields]
+        selected = ", ".join(column_sql(column, "t") for column in (name, *family))
+        rows = self.state.read(f'SELECT {selected} FROM {quote(target.name)} AS "t" WHERE "t"."Id" = ?', (record_id,))
+        if not rows or not rows[0][0]:
+            return record_id
+        shown, *parts = rows[0]
+        # Japanese names are read family name first.
+        japanese = self.language == "ja" and len(parts) == 2 and all(parts) and not str(parts[0]).isascii()
+        return f"{parts[0]} {parts[1]}" if japanese else str(shown)
