@@ -14,13 +14,14 @@ ENGLISH = {
     "ActivityDate": "Date",
 }  # fmt: skip
 JAPANESE = {
-    "Name": "名前", "ParentId": "親取引先", "Type": "種別", "Industry": "業種", "NumberOfEmployees": "従業員数", "OwnerId": "所有者", "Phone": "電話",
-    "Website": "Web サイト", "BillingCity": "市区郡(請求先)", "AccountNumber": "取引先番号", "CreatedById": "作成者", "CreatedDate": "作成日",
-    "LastModifiedById": "最終更新者", "LastModifiedDate": "最終更新日", "ContractNumber": "契約番号", "Status": "状況", "StartDate": "開始日",
-    "EndDate": "終了日", "ContractTerm": "契約期間(月)", "StageName": "フェーズ", "Amount": "金額", "CloseDate": "完了予定日", "CaseNumber": "ケース番号",
-    "Subject": "件名", "Priority": "優先度", "ActivityDate": "期日", "StartDateTime": "開始", "EndDateTime": "終了", "Title": "役職", "Email": "メール",
-    "OrderNumber": "注文番号", "EffectiveDate": "注文開始日", "TotalAmount": "注文金額", "Quantity": "数量", "AccountId": "取引先", "ContactId": "取引先責任者",
-    "Description": "説明", "WhatId": "関連先", "WhoId": "名前", "SerialNumber": "シリアル番号", "Probability": "確度", "IsClosed": "完了", "IsWon": "成立",
+    "Name": "名前", "ParentId": "親取引先", "Type": "種別", "Industry": "業種", "NumberOfEmployees": "従業員数", "OwnerId": "所有者",
+    "Phone": "電話", "Website": "Web サイト", "BillingCity": "市区郡(請求先)", "AccountNumber": "取引先番号", "CreatedById": "作成者",
+    "CreatedDate": "作成日", "LastModifiedById": "最終更新者", "LastModifiedDate": "最終更新日", "ContractNumber": "契約番号", "Status": "状況",
+    "StartDate": "開始日", "EndDate": "終了日", "ContractTerm": "契約期間(月)", "StageName": "フェーズ", "Amount": "金額",
+    "CloseDate": "完了予定日", "CaseNumber": "ケース番号", "Subject": "件名", "Priority": "優先度", "ActivityDate": "期日",
+    "StartDateTime": "開始", "EndDateTime": "終了", "Title": "役職", "Email": "メール", "OrderNumber": "注文番号", "EffectiveDate": "注文開始日",
+    "TotalAmount": "注文金額", "Quantity": "数量", "AccountId": "取引先", "ContactId": "取引先責任者", "Description": "説明", "WhatId": "関連先",
+    "WhoId": "名前", "SerialNumber": "シリアル番号", "Probability": "確度", "IsClosed": "完了", "IsWon": "成立",
 }  # fmt: skip
 OBJECTS = {
     "Account": "取引先", "Contract": "契約", "Opportunity": "商談", "Case": "ケース", "Task": "ToDo", "Event": "行動", "Contact": "取引先責任者",
