@@ -52,13 +52,13 @@ FROM {{usage_user_days}} AS t JOIN {{usage_file}} AS f ON f.file_id = t.file_id 
 WHERE s.kind = 'events' AND s.replaces NOT IN ('day', 'tenant_day') AND t.block BETWEEN {{first_block}} AND {{last_block}} AND {{tenants}}
 
 -- name: users_day
-SELECT s.source, t.tenant_key, t.product, t.user_hash, t.block, t.days & k.mask
+SELECT s.source, t.tenant_key, t.product, t.user_hash, t.block, t.days & k.mask AS days
 FROM {{usage_user_days}} AS t JOIN {{usage_file}} AS f ON f.file_id = t.file_id JOIN j_source AS s ON s.source = f.source
 JOIN j_day_mask AS k ON k.file_id = t.file_id AND k.block = t.block AND k.tenant_key IS NULL
 WHERE s.kind = 'events' AND s.replaces = 'day' AND t.block BETWEEN {{first_block}} AND {{last_block}} AND {{tenants}}
 
 -- name: users_tenant_day
-SELECT s.source, t.tenant_key, t.product, t.user_hash, t.block, t.days & k.mask
+SELECT s.source, t.tenant_key, t.product, t.user_hash, t.block, t.days & k.mask AS days
 FROM {{usage_user_days}} AS t JOIN {{usage_file}} AS f ON f.file_id = t.file_id JOIN j_source AS s ON s.source = f.source
 JOIN j_day_mask AS k ON k.file_id = t.file_id AND k.block = t.block AND k.tenant_key = t.tenant_key
 WHERE s.kind = 'events' AND s.replaces = 'tenant_day' AND t.block BETWEEN {{first_block}} AND {{last_block}} AND {{tenants}}

@@ -137,8 +137,9 @@ def total_weight_sql(card: Scorecard) -> str:
 
 
 def total_sql(card: Scorecard) -> str:
+    """The score before caps and rounding."""
     points = _sum(f"coalesce({axis.value} * {_num(card.axis_weight(axis))}, 0.0::DOUBLE)" for axis in Axis if card.axis_weight(axis) > 0)
-    return f"round_even({points} / nullif({total_weight_sql(card)}, 0), 6)"
+    return f"({points} / nullif({total_weight_sql(card)}, 0))"
 
 
 def axes_present_sql(card: Scorecard) -> str:

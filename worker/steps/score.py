@@ -110,12 +110,13 @@ def _build_scores(con: duckdb.DuckDBPyConnection, cards: list[Scorecard]) -> Non
     """Grain: account in scope. Numbers of a frozen account are null here; `decide` repeats its last ones."""
     axes = ", ".join(f"CASE WHEN state <> 'frozen' THEN round_even({a}, 6) END AS {a}" for a in _AXES)
     capped = "least(raw, CAST(cap.cap AS DOUBLE))"
+    # nine decimals: a half that binary fractions miss by their last bits is a half again, and nothing else moves
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE scores AS SELECT account_id, state,
         CASE WHEN state = 'frozen' THEN late_feeds || ' data is late' ELSE missing_en END AS why,
         CASE WHEN state = 'frozen' THEN late_feeds || 'データの遅延' ELSE missing_ja END AS why_ja,
         profile, stage, CASE WHEN state = 'scored' THEN raw END AS score_uncapped,
-        CASE WHEN state = 'scored' THEN CAST(round_even(CAST(least(raw, coalesce({capped}, raw)) AS DECIMAL(9, 6)), 0) AS BIGINT) END AS score,
+        CASE WHEN state = 'scored' THEN CAST(round_even(CAST(least(raw, coalesce({capped}, raw)) AS DECIMAL(12, 9)), 0) AS BIGINT) END AS score,
         CASE WHEN state <> 'frozen' THEN cap.name END AS capped_by, {axes}, CASE WHEN state <> 'frozen' THEN coverage END AS coverage, config_version
         FROM s_scored ORDER BY account_id"""
     )
