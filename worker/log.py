@@ -47,7 +47,7 @@ class Masker:
 def configure(settings: Settings) -> None:
     """Log lines of this process go to stderr, as JSON or for a console. May be called again."""
     masker = Masker(settings.secrets())
-    shape = structlog.processors.JSONRenderer() if settings.log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    shape = structlog.processors.JSONRenderer(ensure_ascii=False) if settings.log_format == "json" else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
