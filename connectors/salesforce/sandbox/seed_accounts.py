@@ -19,13 +19,13 @@ TOUCH = {
     "Mid": [("tech", 0.05), ("hybrid", 0.80), ("high", 0.15)],
     "Enterprise": [("hybrid", 0.20), ("high", 0.80)],
 }
-PRODUCT_WEIGHTS = [("expense", 0.45), ("invoice", 0.30), ("attendance", 0.13), ("esign", 0.12)]
-PRODUCT_COUNT = [(1, 0.45), (2, 0.32), (3, 0.17), (4, 0.06)]
+PRODUCT_WEIGHTS = [("expense", 0.52), ("invoice", 0.32), ("attendance", 0.09), ("esign", 0.07)]
+PRODUCT_COUNT = [(1, 0.46), (2, 0.38), (3, 0.13), (4, 0.03)]
 #: contracted IDs by segment: chosen so that 500 accounts make about a million usage rows
 SEATS = {
-    "expense": {"SMB": (6, 20), "Mid": (20, 60), "Enterprise": (70, 180)},
+    "expense": {"SMB": (6, 20), "Mid": (22, 70), "Enterprise": (80, 220)},
     "invoice": {"SMB": (3, 8), "Mid": (6, 20), "Enterprise": (15, 45)},
-    "attendance": {"SMB": (6, 20), "Mid": (20, 45), "Enterprise": (50, 110)},
+    "attendance": {"SMB": (8, 24), "Mid": (25, 60), "Enterprise": (60, 150)},
     "esign": {"SMB": (3, 7), "Mid": (5, 20), "Enterprise": (15, 45)},
 }
 #: JPY per seat and month
@@ -42,6 +42,8 @@ PLANS = {
 }
 #: share of seats in use in normal weeks
 LEVELS = {"growth": (0.78, 0.88), "cross_sell": (0.76, 0.86), "saturated": (0.985, 1.0), "plan_limit": (0.74, 0.86), "escalation": (0.66, 0.8)}
+#: how often people come, against the product's ordinary rhythm
+PACES = {"growth": (0.8, 1.15), "cross_sell": (0.85, 1.15), "plan_limit": (0.85, 1.15), "onboarding": (0.7, 1.1), "saturated": (1.0, 1.0)}
 #: so few that one person more or less would hide what the archetype should show
 LEAST_SEATS = {"saturated": 10, "plan_limit": 6}
 YOUNG = ("onboarding", "never_started")
@@ -180,7 +182,7 @@ def contract_chain(rng: random.Random, today: date, kind: str) -> tuple[date, da
     Of a long history only the last four contracts are kept (six of monthly ones).
     """
     if kind in YOUNG:
-        since = today - timedelta(days=rng.randint(14, 80) if kind == "onboarding" else rng.randint(35, 85))
+        since = today - timedelta(days=rng.randint(14, 80) if kind == "onboarding" else rng.randint(50, 85))
         months = 24 if rng.random() < 0.05 else 12
         return since, None, [Term(since, add_months(since, months) - timedelta(days=1), months)]
     if kind == "churned":
@@ -206,18 +208,18 @@ def _usage_lines(rng: random.Random, customer: Customer) -> list[UsageLine]:
     size = 1 if single else weighted(rng, PRODUCT_COUNT)
     left, found = list(PRODUCT_WEIGHTS), []
     if customer.archetype == "plan_limit":
-        left.remove(("attendance", 0.13))  # clocking in drowns every other feature; a limit shows in the other products
+        left = [pair for pair in left if pair[0] != "attendance"]  # clocking in drowns every other feature; a limit shows in the other products
     for place in range(min(size, len(left))):
         product = weighted(rng, left)
         left = [pair for pair in left if pair[0] != product]
         main = place == 0
-        late = not main and len(customer.terms) > 1 and rng.random() < 0.4
+        late = not main and len(customer.terms) > 1 and rng.random() < 0.4 and customer.archetype != "decline"  # a new product would hide it
         started = customer.terms[rng.randrange(1, len(customer.terms))].starts if late else customer.since
         shape = customer.archetype if main or customer.archetype not in ("saturated", "plan_limit") else "steady"
         plan = "lite" if shape == "plan_limit" else weighted(rng, PLANS[customer.segment])
-        level = rng.uniform(*LEVELS.get(shape, (0.58, 0.78)))
+        level, pace = rng.uniform(*LEVELS.get(shape, (0.42, 0.74))), rng.uniform(*PACES.get(shape, (0.55, 1.05)))
         seats = max(rng.randint(*SEATS[product][customer.segment]), LEAST_SEATS.get(shape, 1))
-        found.append(UsageLine(customer.tenant, product, plan, seats, started, None, shape, round(level, 3), main))
+        found.append(UsageLine(customer.tenant, product, plan, seats, started, None, shape, round(level, 3), round(pace, 3), main))
     return found
 
 

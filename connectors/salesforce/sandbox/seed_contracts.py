@@ -156,7 +156,7 @@ def add_prospect_opportunity(company: Company, key: str, name: str) -> None:
     rng = company.random("opportunity", key)
     product = rng.choice(list(PRICES))
     seats = rng.randint(5, 120)
-    line = UsageLine("", product, "standard", seats, company.today, None, "prospect", 0.0, True)
+    line = UsageLine("", product, "standard", seats, company.today, None, "prospect", 0.0, 1.0, True)
     owner = Ref("User", f"sales-{rng.randint(1, SALES)}")
     if rng.random() < 0.67:
         created, modified = company.today - timedelta(days=rng.randint(3, 90)), None

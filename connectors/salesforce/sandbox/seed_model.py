@@ -52,6 +52,7 @@ class UsageLine:
     stopped: date | None
     shape: str
     level: float  # share of seats in use in the line's normal weeks, 0-1
+    pace: float  # how often its people come, 1 = as usual for the product
     main: bool
 
     def setup_done(self, total: int, today: date) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -9,6 +10,8 @@ from datetime import date, timedelta
 from connectors.salesforce.sandbox.seed_calendar import Calendar
 from connectors.salesforce.sandbox.seed_model import UsageLine
 
+#: lines without a trend of their own: their use comes and goes by up to a fifth over some months
+SWINGING = ("steady", "escalation", "champion_left", "plan_limit")
 RAMP_WEEKS = 6  # a new product takes that long until everybody who will use it does
 
 
@@ -76,21 +79,25 @@ def week_of(today: date, day: date) -> int:
 def week_levels(line: UsageLine, today: date, weeks: int, rng: random.Random) -> list[tuple[int, int, float]]:
     """(week, people in use, push) for the weeks in which the line is used; push multiplies how often each of them comes."""
     found = []
-    turn, ramp = rng.randint(14, 24), rng.randint(10, 14)  # weeks ago at which a decline began, or seats were full
+    turn, ramp = rng.randint(9, 18), rng.randint(10, 14)  # weeks ago at which a decline began, or seats were full
     first_trace = rng.random() < 0.5
+    swing, period, phase = rng.uniform(0.03, 0.22), rng.uniform(10, 28), rng.uniform(0, 2 * math.pi)
     for week in range(week_of(today, line.started), -1, -1):
         noise = rng.uniform(-0.03, 0.03)
         if week >= weeks:
             continue
         age = week_of(today, line.started) - week
         share, push = _shape(line, today, week, age, turn, ramp)
+        if line.shape in SWINGING:
+            push *= 1 + swing * math.sin(2 * math.pi * week / period + phase)
+            share *= 1 + swing / 2 * math.sin(2 * math.pi * week / period + phase)
         if line.shape == "never_started":
             share, push = (0.0, 0.0) if age or not first_trace else (0.01, 0.5)  # at most the administrator's first look around
         elif line.shape != "saturated":
             share = max(0.0, share + noise * share)
         people = min(line.seats, max(1, round(share * line.seats)) if share > 0 else 0)
         if people:
-            found.append((week, people, round(push, 3)))
+            found.append((week, people, round(push * line.pace, 3)))
     return found
 
 
@@ -107,7 +114,7 @@ def _shape(line: UsageLine, today: date, week: int, age: int, turn: int, ramp: i
         return (level, max(1.2, 0.45 / DAILY[line.product])) if week <= ramp else (starting * max(0.55, level - (week - ramp) * 0.03), 1.0)
     if line.shape == "decline":
         left = max(0.0, (turn - week) / turn)
-        return level * starting * (1 - 0.72 * left), 1.0 - 0.35 * left
+        return level * starting * (1 - 0.75 * left), 1.0 - 0.45 * left
     if line.shape == "churned" and line.stopped is not None:
         left = max(0.0, 1 - (week - week_of(today, line.stopped)) / 18)
         return level * starting * (1 - 0.6 * left), 1.0 - 0.3 * left

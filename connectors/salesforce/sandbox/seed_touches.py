@@ -11,12 +11,12 @@ from connectors.salesforce.sandbox.seed_model import SETUP_DAYS, Company, Custom
 
 HISTORY_DAYS = 400  # as long as the usage files
 #: touches a year by touch model: (calls, mails, to-dos, meetings, quarterly reviews)
-TOUCHES = {"tech": (1.0, 3.0, 0.5, 0.4, 0.0), "hybrid": (4.0, 5.0, 2.0, 4.0, 1.0), "high": (7.0, 8.0, 4.0, 10.0, 3.5)}
+TOUCHES = {"tech": (0.6, 1.6, 0.3, 0.2, 0.0), "hybrid": (2.5, 3.0, 1.2, 2.5, 0.8), "high": (6.0, 6.0, 3.0, 9.0, 3.0)}
 #: how much more or less is said with customers of an archetype
 CONTACT_FACTOR = {
-    "growth": 1.2, "cross_sell": 1.3, "saturated": 1.2, "decline": 0.6, "sudden_stop": 0.7, "never_started": 0.6, "churned": 0.6, "escalation": 1.5,
+    "growth": 1.2, "cross_sell": 1.3, "saturated": 1.2, "decline": 0.45, "sudden_stop": 0.6, "never_started": 0.6, "churned": 0.6, "escalation": 1.5,
 }  # fmt: skip
-CLOSE_TO_US = ("cross_sell", "saturated", "plan_limit")  # every role is known, and the decision-maker was met lately
+CLOSE_TO_US = ("cross_sell", "saturated", "plan_limit")  # every role is known
 CASES_A_YEAR = {"SMB": 2.0, "Mid": 4.0, "Enterprise": 8.0}
 CASE_FACTOR = {"decline": 1.6, "escalation": 2.2, "never_started": 0.3, "churned": 1.4, "cross_sell": 0.8}
 #: middle of the NPS answers (0-10)
@@ -41,6 +41,8 @@ class Touches:
         self.account = Ref("Account", customer.key)
         self.first = max(customer.since - timedelta(days=10), company.today - timedelta(days=HISTORY_DAYS))
         gone = customer.churned_on if customer.archetype == "churned" else None
+        if customer.archetype == "never_started":
+            gone = customer.since + timedelta(days=20)  # after the kick-off nobody was reached any more
         self.last = min(company.today - timedelta(days=1), gone or company.today)
         self.contacts: dict[str, Ref] = {}
 
@@ -66,7 +68,9 @@ class Touches:
 
     def add_contacts(self) -> None:
         roles = ["admin", "operator", "champion", "decision_maker"]
-        if self.customer.segment != "SMB":
+        if self.customer.archetype == "never_started":
+            roles = ["admin", "decision_maker"]  # nobody is named yet who would run it
+        elif self.customer.segment != "SMB":
             roles += ["operator"] * self.rng.randint(1, 2)
         for place, role in enumerate(roles):
             skipped = self.rng.random() < {"champion": 0.15, "decision_maker": 0.12}.get(role, 0.0)
@@ -127,11 +131,11 @@ class Touches:
             self._event("webinar", self.rng.choice(words.WEBINAR_SUBJECTS), self.day(), who="operator")
         if self.rng.random() < 0.2:
             self._event("training", self.rng.choice(words.TRAINING_SUBJECTS), self.day(), who="admin")
-        if self.customer.archetype in CLOSE_TO_US:
+        if self.customer.archetype == "cross_sell" or (self.customer.archetype in CLOSE_TO_US and self.rng.random() < 0.35):
             recent = max(self.first, self.last - timedelta(days=60))
             self._event("qbr", words.QBR_SUBJECTS[0], self.day(recent), who="decision_maker")
             self._task(None, words.CALL_SUBJECTS[0], self.day(recent), "Call", done=True)
-        if self.customer.touch != "tech" and self.customer.archetype != "churned" and self.rng.random() < 0.4:
+        if self.customer.touch != "tech" and self.customer.archetype not in ("churned", "never_started") and self.rng.random() < 0.4:
             ahead = self.company.calendar.on_or_before(self.company.today + timedelta(days=self.rng.randint(6, 30)))
             self._event("meeting", "定例MTG", max(ahead, self.company.today))
 
@@ -192,7 +196,7 @@ class Touches:
         asked = self.customer.archetype not in ("never_started",) and (self.last - self.first).days > 30
         for place in range(self.rng.choice((0, 0, 1, 2, 3)) if asked else 0):
             kind = "csat" if self.rng.random() < 0.25 else "nps"
-            nps = min(10, max(0, round(self.rng.gauss(NPS_MIDDLE.get(self.customer.archetype, 7.5), 1.3))))
+            nps = min(10, max(0, round(self.rng.gauss(NPS_MIDDLE.get(self.customer.archetype, 7.2), 1.4))))
             mood = "good" if nps >= 9 else "mid" if nps >= 7 else "bad"
             on = self.day(max(self.first, self.last - timedelta(days=170)) if place < 2 else None)
             row = {
@@ -207,7 +211,7 @@ class Touches:
             return
         metric, low, high = words.OUTCOME_METRICS[self.customer.products[0].product]
         baseline = self.rng.randint(low, high)
-        gain = self.rng.uniform(*IMPROVEMENT.get(self.customer.archetype, (0.1, 0.4)))
+        gain = self.rng.uniform(*IMPROVEMENT.get(self.customer.archetype, (0.03, 0.35)))
         if self.customer.archetype == "steady" and self.rng.random() < 0.2:
             gain = 0.0  # much used and nothing gained: the pattern that churns by surprise
         on = self.day(max(self.first, self.last - timedelta(days=200)))
