@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +18,8 @@ from worker.store.schemas import schema
 READ_BY_ID_MOST = 20_000
 #: More than half of all records gone at once, and more than these, is taken for a lost permission. Chosen.
 UNSEEN_LEAST = 20
+#: Reads ids past the read lag, whatever it is set to, and past any clock skew.
+NO_LAG = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Strays:
 def find_strays(ctx: StepContext, crm: Crm, place: Place, extra: Sequence[str], until: datetime, main: ReadResult, *, whole: bool) -> Strays:
     """Raw pages beside this item's own: records the lake lacks or holds in an older version, and marks of deletion for those the org no longer has.
 
-    `main`: what this item just read; `whole`: that was everything. Else ids and stamps of everything are read now.
+    `main`: what this item just read; `whole`: that was everything up to `until`. Ids and stamps of everything are read besides, without the read lag:
+    a record changed within the lag (by our own last write, above all) is not in `main`, and must not be taken for deleted.
     """
-    bare = Source(object=place.source.object, columns={}, filter=place.source.filter)
-    ids = main if whole else crm.read(bare, [], Window(None, until), ctx.raw / "ids", None)
-    con = ctx.engine()
     table = f"crm_{place.entity.value}"
+    if whole and not ctx.files(table):
+        return Strays([])  # a first read: there is nothing to compare with
+    bare = Source(object=place.source.object, columns={}, filter=place.source.filter)
+    ids = crm.read(bare, [], Window(None, until + NO_LAG), ctx.raw / "ids", None)
+    con = ctx.engine()
     lake = ctx.lake.relation(ctx.files(table), schema(table))
     pages = ctx.lake.relation(list(ids.pages), {"_id": "VARCHAR", "_modified_at": "VARCHAR", "_deleted": "VARCHAR"})
     con.execute(
@@ -47,12 +52,13 @@ def find_strays(ctx: StepContext, crm: Crm, place: Place, extra: Sequence[str], 
         f"CREATE TEMP TABLE theirs AS SELECT _id AS id, max(CAST(_modified_at AS TIMESTAMPTZ)) AS modified_at, bool_or(_deleted = 'true') AS deleted "
         f"FROM {pages} GROUP BY _id"
     )
+    settled = f"t.modified_at < TIMESTAMPTZ '{until.isoformat()}'"  # the rest is read by the next run, as any change is
     read = ctx.lake.relation(list(main.pages), {"_id": "VARCHAR"})
     con.execute(f"CREATE TEMP TABLE just_read AS SELECT DISTINCT _id AS id FROM {read}")
     theirs_newer = "t.modified_at > o.modified_at OR (t.deleted AND NOT coalesce(o.deleted, false))"
     query = (
         "SELECT t.id FROM theirs AS t LEFT JOIN ours AS o ON o.id = t.id ANTI JOIN just_read AS j ON j.id = t.id "
-        f"WHERE CASE WHEN o.id IS NULL THEN NOT t.deleted ELSE {theirs_newer} END"
+        f"WHERE {settled} AND CASE WHEN o.id IS NULL THEN NOT t.deleted ELSE {theirs_newer} END"
     )
     missed = [] if whole else con.execute(query).fetchall()
     gone = con.execute(
