@@ -21,7 +21,14 @@ def check_crm(checker: Checker) -> Iterator[Fault]:
     mappings: dict[str, CrmMapping] = checker.parts.models["crm"]
     for name, mapping in mappings.items():
         yield from _mapping(checker, checker.parts.documents[("crm", name)], mapping)
+        yield from _record_fields(checker, name, mapping)
     yield from _authority(checker, mappings)
+    rules, whole = checker.parts.models["csql"], len(mappings) == len(checker.parts.stems("crm"))
+    if mappings and whole and rules and not any("csql" in mapping.entities for mapping in mappings.values()):
+        first = next(iter(mappings))
+        yield checker.parts.fault(
+            "crm", first, ("entities",), "there are CSQL rules, but no connection maps `csql`: nobody's move would be seen", "map csql"
+        )
     if mappings and len(mappings) == len(checker.parts.stems("crm")) and not any("account" in mapping.entities for mapping in mappings.values()):
         first = next(iter(mappings))
         yield checker.parts.fault("crm", first, ("entities",), "no connection maps `account`: there would be nothing to score", "map account")
@@ -36,6 +43,17 @@ def _authority(checker: Checker, mappings: dict[str, CrmMapping]) -> Iterator[Fa
             if other != name:
                 text = f"`{entity}` is already authoritative in crm/{other}.yml"
                 yield checker.parts.fault("crm", name, ("authoritative",), text, "name each entity in one connection only")
+
+
+def _record_fields(checker: Checker, name: str, mapping: CrmMapping) -> Iterator[Fault]:
+    """The CSQL record is read from the fields that writeback.yml creates; another name would find none of our records again."""
+    writeback = checker.parts.writeback
+    for place, source in enumerate(mapping.entities.get("csql", []) if writeback is not None else []):
+        for field in writeback.of("csql") if writeback is not None else []:
+            spec, ours = source.columns.get(field.key), field.names.get(mapping.vendor)
+            if field.key in ("external_key", "state") and isinstance(spec, str) and ours is not None and spec.lower() != ours.lower():
+                text = f"reads `{spec}`, but writeback.yml writes `{ours}`"
+                yield checker.parts.fault("crm", name, ("entities", "csql", place, "columns", field.key), text, "use one name in both files")
 
 
 def _mapping(checker: Checker, document: Document, mapping: CrmMapping) -> Iterator[Fault]:

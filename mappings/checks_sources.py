@@ -26,6 +26,7 @@ def check_sources(checker: Checker) -> Iterator[Fault]:
     for name, source in checker.parts.models["usage"].items():
         document = checker.parts.documents[("usage", name)]
         yield from _usage(checker, document, source, codes)
+        yield from _match_key(checker, document, source)
         other = globs.setdefault(source.glob, document.file)
         if other != document.file:
             yield document.fault(
@@ -62,6 +63,17 @@ def _usage(checker: Checker, document: Document, source: UsageSource, codes: lis
             f"replaces {source.replaces} does not fit kind {source.kind}",
             "snapshot replaces snapshot; events replace file, day or tenant_day",
         )
+
+
+def _match_key(checker: Checker, document: Document, source: UsageSource) -> Iterator[Fault]:
+    """Usage joins on a match key that some connection must map."""
+    mappings = checker.parts.models["crm"]
+    if mappings and len(mappings) == len(checker.parts.stems("crm")):
+        keyed = any("match_key" in one.columns for mapping in mappings.values() for one in mapping.entities.get(source.matches, []))
+        if not keyed:
+            yield document.fault(
+                ("matches",), f"no connection maps `match_key` of {source.matches}: no usage row would find its account", "map it in crm/"
+            )
 
 
 def _product(document: Document, source: UsageSource, codes: list[str] | None) -> Iterator[Fault]:

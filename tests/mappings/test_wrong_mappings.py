@@ -154,6 +154,11 @@ CASES = [
     ("connector_column", SALESFORCE, "        name: Name\n        kind", "        id: Id\n        name: Name\n        kind",
      "entities.account.0.columns.id", "filled by the connector"),
     ("authoritative_not_mapped", SALESFORCE, "authoritative: []", "authoritative: [billing]", "authoritative.0", "not mapped here"),
+    ("no_match_key", SALESFORCE, "        match_key: Tenant_ID__c", "        #", None, "no usage row would find its account"),
+    ("csql_not_mapped", SALESFORCE, "  csql:\n    - object: CSH_CSQL__c", "  billing:\n    - object: CSH_CSQL__c",
+     "entities", "no connection maps `csql`"),
+    ("csql_key_of_another_name", SALESFORCE, "external_key: CSH_External_Key__c", "external_key: CSH_Key__c",
+     "entities.csql.0.columns.external_key", "reads `CSH_Key__c`, but writeback.yml writes `CSH_External_Key__c`"),
     # --- writeback
     ("text_without_length", BACK, "length: 255", "length: null", "fields.account.main_reason.length", "length of 1 to 255"),
     ("scale_over_precision", BACK, "precision: 3\n      scale: 0", "precision: 3\n      scale: 4",
@@ -285,6 +290,7 @@ def test_the_policy_may_be_absent_without_rules(folder: Path) -> None:
 def test_a_contract_keyed_export_needs_no_product(folder: Path) -> None:
     patch(folder, USAGE, "  product: product\n", "")
     patch(folder, USAGE, "matches: account", "matches: contract")
+    patch(folder, SALESFORCE, "churned_on: Order", "match_key: Order.Contract.ContractNumber\n        churned_on: Order")
     load_checked(folder)
 
 
