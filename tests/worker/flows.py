@@ -41,7 +41,9 @@ def settings(box: SandboxProcess, folder: Path, **more: Any) -> QuickSettings:
 def mappings(**more: Any) -> Mappings:
     sources = {
         "account": [Source(object="Account", columns={"name": "Name", "employees": "NumberOfEmployees", "created_at": "CreatedDate"})],
-        "contact": [Source.model_validate({"object": "Contact", "columns": {"account_id": "AccountId", "name": "LastName", "active": {"const": True}}})],
+        "contact": [
+            Source.model_validate({"object": "Contact", "columns": {"account_id": "AccountId", "name": "LastName", "active": {"const": True}}})
+        ],
         "csql": [Source(object="CSH_CSQL__c", columns={"account_id": "CSH_Account__c", "external_key": "CSH_External_Key__c"})],
     }
     crm = CrmMapping(connection="salesforce", vendor="salesforce", entities=sources)

@@ -37,7 +37,13 @@ def test_records_become_typed_rows_with_our_fields_in_canonical_text(org: Sandbo
     ids = org.control.seed(
         "Account",
         [
-            {"Name": "青葉商事", "NumberOfEmployees": 120, "CSH_Score__c": 58, "CSH_Scored_At__c": "2026-10-01T03:00:00.000Z", "SystemModstamp": stamp},
+            {
+                "Name": "青葉商事",
+                "NumberOfEmployees": 120,
+                "CSH_Score__c": 58,
+                "CSH_Scored_At__c": "2026-10-01T03:00:00.000Z",
+                "SystemModstamp": stamp,
+            },
             {"Name": "B", "SystemModstamp": stamp},
         ],
     )
@@ -110,7 +116,12 @@ def test_a_value_that_does_not_fit_sets_its_row_aside_and_the_others_go_on(org: 
     counts = flows.stats(runtime, run.id)
     assert (counts["crm.rows_in"], counts["crm.rows_done"], counts["crm.rows_set_aside"]) == (3, 2, 1)
     (reject,) = flows.table(runtime, "crm_rejects")
-    assert (reject["source"], reject["where_"], reject["column_"], reject["value"]) == ("salesforce/account", f"Account/{ids[1]}", "employees", "a lot")
+    assert (reject["source"], reject["where_"], reject["column_"], reject["value"]) == (
+        "salesforce/account",
+        f"Account/{ids[1]}",
+        "employees",
+        "a lot",
+    )
     assert reject["reason"] == "not a whole number"
     assert "crm/salesforce.yml" in reject["remedy"]
 
