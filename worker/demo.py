@@ -47,8 +47,8 @@ class DemoResult:
 class Demo:
     """`with Demo(500, 1) as demo: result = demo.run()`. Leaves nothing behind unless `keep`."""
 
-    def __init__(self, accounts: int, seed: int, *, keep: bool = False, tell: Progress = lambda _step, _done, _total: None) -> None:
-        self.accounts, self.seed, self.keep, self.tell = accounts, seed, keep, tell
+    def __init__(self, accounts: int, seed: int, *, keep: bool = False) -> None:
+        self.accounts, self.seed, self.keep = accounts, seed, keep
         self._temporary = None if keep else tempfile.TemporaryDirectory(prefix="scoresync-demo-", ignore_cleanup_errors=True)
         self.folder = KEPT.absolute() if self._temporary is None else Path(self._temporary.name)
         self.box = SandboxProcess(self.folder / "salesforce.db")
@@ -78,15 +78,15 @@ class Demo:
         finally:
             self.close()
 
-    def run(self) -> DemoResult:
+    def run(self, tell: Progress = lambda _step, _done, _total: None) -> DemoResult:
         began = time.monotonic()
         settings, customer = self.settings(), load(Path(shipped.__file__).parent)
         log.configure(settings)
-        self.tell("pull", 0, 0)
+        tell("pull", 0, 0)
         seed_sandbox(self.box.url, self.folder, self.accounts, self.seed, datetime.now(UTC).date())
         self._provision(customer)
         self.box.control.reset_stats()
-        runtime = Runtime.open(settings, tell=self.tell)
+        runtime = Runtime.open(settings, tell=tell)
         try:
             first = flow.finish_run(runtime, flow.start_run(runtime, customer, RunKind.FULL))
             first_report, seen = run_report(runtime.ledger, first.id), self.box.control.stats()

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import click
+import typer
 from pydantic import ValidationError
 
 from connectors.errors import ConnectorError, Misfit, NotAllowed, NotReachable, QuotaSpent
@@ -44,22 +44,21 @@ def guarded(call: Callable[[], Any]) -> int:
     try:
         result = call()
         return result if isinstance(result, int) else DONE
-    except click.exceptions.Exit as ended:
+    except typer.Exit as ended:
         return ended.exit_code
-    except click.ClickException as wrong:
+    except typer.TyperException as wrong:
         wrong.show()
         return wrong.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         _say("Stopped. What was done is kept; `scoresync run` goes on from there.")
         return INTERRUPTED
     except MappingFaults as faults:
         _say(str(faults))
         return WRONG_INPUT
     except ValidationError as wrong:
-        _say(
-            "Settings are wrong (see docs/settings.md):\n"
-            + "\n".join(f"  SCORESYNC_{_name(e)}: {e['msg']}" for e in wrong.errors(include_input=False))
-        )
+        _say("Settings are wrong (see docs/settings.md):")
+        for error in wrong.errors(include_input=False):
+            _say(f"  SCORESYNC_{_name(error)}: {error['msg']}")
         return WRONG_INPUT
     except Misfit as wrong:
         _say(str(wrong))

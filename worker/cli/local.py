@@ -45,12 +45,13 @@ def demo(
 
     Examples: scoresync demo · scoresync demo --accounts 50 --keep · scoresync demo --json
     """
-    with StepProgress("demo") as progress, Demo(accounts, seed, keep=keep, tell=progress) as show:
-        result = show.run()
-    if as_json:
-        print_json(result.as_dict())
-    else:
-        print_tour(result, keep)
-    if keep:
-        show.wait()
+    with Demo(accounts, seed, keep=keep) as show:
+        with StepProgress("demo") as progress:
+            result = show.run(progress)
+        if as_json:
+            print_json(result.as_dict())
+        else:
+            print_tour(result, keep)
+        if keep:
+            show.wait()
     return exits.DONE if result.ok else exits.WITH_RESERVE

@@ -10,7 +10,6 @@ from worker import run as flow
 from worker.cli import exits
 from worker.cli.common import StepProgress, mappings, out, print_json, runtime, settings
 from worker.cli.summary import print_run, safe
-from worker.embedded import serve
 from worker.items import Run, RunKind
 from worker.report import run_report
 from worker.runtime import Runtime
@@ -140,6 +139,8 @@ def worker() -> int:
 
     With several workers use Celery instead: celery -A worker.app worker, and one celery -A worker.app beat.
     """
+    from worker.embedded import serve  # reads the settings when imported, as Celery's configuration does; other commands say first what is wrong
+
     found = settings()
 
     def current() -> Mappings:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from worker.cli.common import out
 from worker.items import Run, RunState
@@ -27,17 +26,18 @@ def print_run(run: Run, report: dict[str, Any]) -> None:
     out.print(f"Run [bold]{run.id}[/] ({run.kind}{', dry run' if run.dry_run else ''}), as of {run.as_of:%Y-%m-%d %H:%M} UTC: [bold]{state}[/]")
     if run.reason:
         out.print(f"  {escape(run.reason)}")
-    table = Table(show_header=False, box=None, pad_edge=False)
     for group in ("accounts", "csql", "usage", "changes", "writes"):
-        table.add_row(f"  {group}", " · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in report.get(group, {}).items()))
+        _line(group, [f"{name.replace('_', ' ')} {count:,}" for name, count in report.get(group, {}).items()])
     calls = report.get("calls", {})
-    table.add_row("  calls", " · ".join(f"{name} {calls.get(name, 0):,}" for name in ("reads", "rereads", "writes", "polls")))
-    seconds = report.get("seconds", {})
-    table.add_row("  seconds", " · ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
-    out.print(table)
+    _line("calls", [f"{name} {calls.get(name, 0):,}" for name in ("reads", "rereads", "writes", "polls")])
+    _line("seconds", [f"{name} {value:.1f}" for name, value in report.get("seconds", {}).items()])
     _print_brake(report.get("brake"))
     if run.state in NEXT:
         out.print(NEXT[run.state].format(id=run.id))
+
+
+def _line(label: str, parts: list[str]) -> None:
+    out.print(f"  {label:<9} {' · '.join(parts)}", soft_wrap=True, highlight=False)
 
 
 def _print_brake(brake: dict[str, Any] | None) -> None:
@@ -45,6 +45,5 @@ def _print_brake(brake: dict[str, Any] | None) -> None:
         return
     out.print(f"  The brake: {escape(str(brake.get('why', 'more would change than is allowed')))}")
     for mover in brake.get("movers", [])[:20]:
-        out.print(
-            f"    {safe(mover.get('account_id'))}: tier {safe(mover.get('tier_before'))} → {safe(mover.get('tier'))}, score {safe(mover.get('score'))}"
-        )
+        who, before, now, score = (safe(mover.get(key)) for key in ("account_id", "tier_before", "tier", "score"))
+        out.print(f"    {who}: tier {before} → {now}, score {score}")

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from worker.cli.common import out
 from worker.cli.summary import print_run, safe
 from worker.demo import DemoResult
@@ -21,7 +19,7 @@ def print_tour(result: DemoResult, keep: bool) -> None:
     rows = _rows(result, folder, _ACCOUNTS.format(language=language, folder=quoted(str(folder / "decisions.parquet"))))
     _tiers(rows)
     _three(rows)
-    _csqls(_rows(result, folder, _CSQLS.format(folder=quoted(str(folder / "csql_desired.parquet")), accounts=_current(result))))
+    _csqls(_rows(result, folder, _CSQLS.format(language=language, folder=quoted(str(folder / "csql_desired.parquet")), accounts=_current(result))))
     writes = result.second["calls"]["writes"]
     out.print(f"\nSecond run: {result.second['changes']['records']} records to change, [bold]{writes} write calls[/].")
     out.print(f"{result.sandbox['accounts']} customers, {result.first['usage']['rows_in']:,} usage rows, {result.seconds:.0f} s in all.")
@@ -34,9 +32,9 @@ SELECT account_id, tier, score, delta_28d, main_reason_{language} AS reason, str
 FROM read_parquet({folder}) ORDER BY tier NULLS LAST, score NULLS LAST, account_id
 """
 _CSQLS = """
-SELECT d.product, d.rule, d.csql_state AS state, d.csql_approach_score AS approach, d.csql_why_now AS why_now, a.name
+SELECT d.product, d.rule, d.state, d.approach_score AS approach, d.why_now_{language} AS why_now, a.name
 FROM read_parquet({folder}) AS d LEFT JOIN ({accounts}) AS a ON a.id = d.account_id
-WHERE d.move = 'open' ORDER BY d.csql_approach_score DESC NULLS LAST, d.external_key LIMIT 8
+WHERE d.move = 'open' ORDER BY approach DESC NULLS LAST, d.external_key LIMIT 8
 """
 
 
@@ -75,20 +73,22 @@ def _three(rows: list[dict[str, Any]]) -> None:
         out.print(f"  {row['account_id']}  tier {row['tier']}, score {row['score']}{change}")
         for label, key in (("−", "reason"), ("+", "strength"), ("→", "action")):
             if row[key]:
-                out.print(f"    {label} {safe(row[key])}")
+                out.print(f"    {label} {safe(row[key])}", soft_wrap=True)
 
 
 def _csqls(rows: list[dict[str, Any]]) -> None:
-    table = Table("customer", "product", "rule", "state", "approach", "why now", title="CSQLs opened (the eight to call first)", title_justify="left")
+    out.print("\n[bold]CSQLs opened[/] (the eight to call first)" if rows else "\nNo CSQL was opened.")
     for row in rows:
-        table.add_row(*(safe(row[k]) for k in ("name", "product", "rule", "state", "approach", "why_now")))
-    out.print(table if rows else "\nNo CSQL was opened.")
+        out.print(f"  {safe(row['name'])} · {row['product']} · {row['rule']} · {row['state']} · approach {row['approach']}", soft_wrap=True)
+        out.print(f"    {safe(row['why_now'])}", soft_wrap=True)
 
 
 def _where(result: DemoResult, rows: list[dict[str, Any]], keep: bool) -> None:
     first = next((row["account_id"] for row in rows if row["score"] is not None), "")
     if not keep:
-        out.print("\nTo look around: [bold]scoresync demo --keep[/] leaves the sandbox running, with an account's page as a CSM sees it.")
+        out.print(
+            "\nTo look around: [bold]scoresync demo --keep[/] leaves the sandbox running, with an account's page as a CSM sees it.", soft_wrap=True
+        )
         return
     out.print(f"\nLook at an account as a CSM: {result.sandbox['url']}/lightning/r/Account/{first}/view?lang=ja")
     out.print("In another terminal:")
