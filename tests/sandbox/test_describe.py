@@ -157,6 +157,11 @@ def test_field_permission_rules(admin: Rest) -> None:
     assert grant("Account.Days_Left__c", edit=True) == "FIELD_INTEGRITY_EXCEPTION"
     assert grant("Account.Reason__c", edit=True) == "ok"
     assert grant("Account.Reason__c") == "DUPLICATE_VALUE"
+    rights = {"ParentId": permission_set, "SobjectType": "Signal__c", "PermissionsDelete": True, "PermissionsRead": True}
+    refused = admin("POST", "sobjects/ObjectPermissions", rights).json()[0]
+    assert (refused["errorCode"], refused["message"]) == ("FIELD_INTEGRITY_EXCEPTION", "PermissionsDelete requires PermissionsEdit")
+    assert admin("POST", "sobjects/ObjectPermissions", {**rights, "PermissionsEdit": True}).status_code == 201
+    assert admin("POST", "sobjects/ObjectPermissions", {**rights, "SobjectType": "Nope__c"}).status_code == 400
 
 
 def test_a_custom_object_needs_object_permissions(box: SandboxProcess, admin: Rest, rest: Rest) -> None:

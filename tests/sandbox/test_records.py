@@ -296,6 +296,9 @@ def test_what_the_platform_derives(rest: Rest, accounts: Accounts) -> None:
             rest("POST", "sobjects/OrderItem", {"OrderId": order, "Product2Id": product, "Quantity": quantity, "UnitPrice": 10.5}).status_code == 201
         )
     assert get(rest, order, "Order")["TotalAmount"] == 52.5
+    rest("POST", "sobjects/OrderItem", {"OrderId": order, "Product2Id": product, "Quantity": 3, "UnitPrice": 10.1})
+    line = f"SELECT TotalPrice, Order.TotalAmount FROM OrderItem WHERE OrderId = '{order}' AND UnitPrice = 10.1"
+    assert [(row["TotalPrice"], row["Order"]["TotalAmount"]) for row in rest.query(line)] == [(30.3, 82.8)]  # no binary remainders
     deal = rest("POST", "sobjects/Opportunity", {"Name": "o", "AccountId": account, "StageName": "Closed Won", "CloseDate": "2026-01-01"}).json()[
         "id"
     ]

@@ -78,7 +78,8 @@ def _formula_field(owner: ObjectDef, name: str, kind: str, common: dict[str, Any
         calculated=True, formula=text, createable=False, updateable=False, nillable=kind != "Checkbox", sql=compile_formula(text, owner, lookup)
     )
     if kind in ("Number", "Currency", "Percent"):
-        common.update(precision=int(metadata.get("precision") or 18), scale=int(metadata.get("scale") or 0))
+        scale = int(metadata.get("scale") or 0)
+        common.update(precision=int(metadata.get("precision") or 18), scale=scale, sql=f"round({common['sql']}, {scale})")
     if kind == "Text":
         common["length"] = 1300
     return FieldDef(name, TYPES[kind], **common)

@@ -1,12 +1,9 @@
-"""What the platform fills in itself after a save: derived lookups, closing dates, permission rows' own rules."""
+"""What the platform fills in itself after a save: derived lookups, closing dates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-
-from connectors.salesforce.sandbox.coerce import RowRefused, refuse
-from connectors.salesforce.sandbox.schema import ObjectDef
 
 _ACCOUNT_OF = (
     'coalesce(CASE substr("WhatId", 1, 3) WHEN \'001\' THEN "WhatId" '
@@ -60,24 +57,3 @@ def after_save(object_name: str, ids: Sequence[str]) -> list[tuple[str, list[Seq
     if not found:
         return []
     return [(statement.replace("{where}", '"Id" = ?'), [(item,) for item in ids]) for statement in found]
-
-
-def check_permission_row(objects: dict[str, ObjectDef], values: dict[str, Any]) -> None:
-    """The rules of a FieldPermissions row being inserted; raises `RowRefused`."""
-    full = str(values.get("Field") or "")
-    owner_name, _, name = full.partition(".")
-    owner = objects.get(owner_name.lower())
-    item = owner.get(name) if owner is not None else None
-    if owner is None or item is None:
-        raise refuse("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"Field Name: bad value for restricted picklist field: {full}", "Field")
-    if not item.permissionable:
-        raise refuse("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"Field Name: bad value for restricted picklist field: {full}", "Field")
-    if str(values.get("SobjectType") or "").lower() != owner_name.lower():
-        raise refuse("FIELD_INTEGRITY_EXCEPTION", f"SobjectType must be {owner.name} for the field {full}", "SobjectType")
-    if values.get("PermissionsEdit") and not values.get("PermissionsRead"):
-        raise refuse("FIELD_INTEGRITY_EXCEPTION", "Permission Edit requires permission Read", "PermissionsEdit")
-    if values.get("PermissionsEdit") and not item.writable:
-        raise refuse("FIELD_INTEGRITY_EXCEPTION", f"You cannot edit the field {full}: it is read-only", "PermissionsEdit")
-
-
-__all__ = ["AFTER_SAVE", "PERMISSION_OBJECTS", "RowRefused", "after_save", "check_permission_row"]

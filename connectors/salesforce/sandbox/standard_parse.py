@@ -105,7 +105,8 @@ def _with_flag(item: FieldDef, flag: str, expressions: dict[str, str]) -> FieldD
     if key == "to":
         return _with_reference(item, value)
     if key in ("gen", "sql"):
-        changes = {"generated" if key == "gen" else "sql": expressions[value]}
+        expression = f"round(({expressions[value]}), {item.scale})" if item.is_number else expressions[value]
+        changes = {"generated" if key == "gen" else "sql": expression}
         return replace(item, calculated=item.type != "boolean", createable=False, updateable=False, **changes)  # type: ignore[arg-type]
     raise ValueError(f"standard field {item.name}: unknown flag {flag!r}")
 

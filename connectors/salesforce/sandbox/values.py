@@ -8,12 +8,11 @@ from connectors.salesforce.sandbox.schema import FieldDef
 
 
 def out(item: FieldDef, value: Any) -> Any:
-    """A stored value as JSON: checkboxes as booleans, numbers rounded to the field's scale."""
+    """A stored value as JSON: checkboxes as booleans, numbers as decimals."""
     if item.type == "boolean":
         return bool(value)
     if value is None:
         return None
     if item.is_number:
-        # Formulas and sums come unrounded from SQLite.
-        return round(float(value), item.scale) if item.calculated else float(value)
+        return float(value)
     return value

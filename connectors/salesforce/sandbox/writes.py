@@ -10,9 +10,11 @@ from connectors.salesforce.sandbox import deletes
 from connectors.salesforce.sandbox.autonumber import render
 from connectors.salesforce.sandbox.coerce import RowRefused
 from connectors.salesforce.sandbox.errors import ROLLED_BACK, RowError, RowResult, not_found
-from connectors.salesforce.sandbox.hooks import PERMISSION_OBJECTS, after_save, check_permission_row
+from connectors.salesforce.sandbox.hooks import PERMISSION_OBJECTS, after_save
 from connectors.salesforce.sandbox.ids import make_id
 from connectors.salesforce.sandbox.late import Statement, postpone
+from connectors.salesforce.sandbox.org import ORG_ID
+from connectors.salesforce.sandbox.permission_rules import RULES, check_permission_rows
 from connectors.salesforce.sandbox.schema import FieldDef, ObjectDef, quote
 from connectors.salesforce.sandbox.write_checks import check_existing, check_references, check_unique
 from connectors.salesforce.sandbox.write_plan import Planner, Row, chunks, external_field, marks
@@ -171,35 +173,12 @@ class _Call:
         check_existing(self.state, self.item, rows)
         check_references(self.state, self.item, rows)
         check_unique(self.state, self.item, rows)
-        if self.item.name == "FieldPermissions":
-            self._check_permissions(rows)
+        if self.item.name in RULES:
+            check_permission_rows(self.state, self.item.name, rows)
 
     def _set_key(self, row: Row, external: FieldDef) -> None:
         if external.key in self.planner.editable and external.createable:
             row.values[external.key] = row.key
-
-    def _check_permissions(self, rows: list[Row]) -> None:
-        for row in rows:
-            if row.error is not None:
-                continue
-            values = dict(row.values)
-            if row.insert:
-                taken = self.state.read(
-                    'SELECT "Id" FROM "FieldPermissions" WHERE "ParentId" = ? AND "Field" = ? AND "IsDeleted" = 0',
-                    (values.get("parentid"), values.get("field")),
-                )
-                if taken:
-                    row.error = RowError("DUPLICATE_VALUE", f"duplicate value found: <unknown> duplicates value on record with id: {taken[0][0]}")
-                    continue
-            else:
-                columns = ("SobjectType", "Field", "PermissionsRead", "PermissionsEdit")
-                old = self.state.read(f'SELECT {", ".join(map(quote, columns))} FROM "FieldPermissions" WHERE "Id" = ?', (row.id,))
-                values = {**{name.lower(): value for name, value in zip(columns, old[0], strict=True)}, **values}
-            names = {"sobjecttype": "SobjectType", "field": "Field", "permissionsread": "PermissionsRead", "permissionsedit": "PermissionsEdit"}
-            try:
-                check_permission_row(self.state.objects, {label: values.get(key) for key, label in names.items()})
-            except RowRefused as refused:
-                row.error = refused.error
 
     def _row_faults(self, rows: list[Row]) -> None:
         rules = self.state.faults.row_rules(self.item.name)
@@ -270,6 +249,8 @@ class _Call:
             }
             for column in autos:
                 row.values[column.key] = render(column.auto_number or "{0}", first + offset)
+            if self.item.custom_setting and row.values.get("setupownerid") is None:
+                row.values["setupownerid"] = ORG_ID
             if self.item.custom and row.values.get("name") is None and "name" in self.item.fields:
                 row.values["name"] = row.id[:15]
         for names, group in _by_columns(rows):
