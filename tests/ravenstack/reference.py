@@ -1,7 +1,6 @@
 """RavenStack's scores worked out row by row in plain Python from the CSV files and the written scorecard, importing nothing of scoresync.
 
 The scorecard is `mappings/scores/health.yml` beside this file, retyped below, and the arithmetic of docs/architecture.md. Data: River @ Rivalytics.
-Data: River @ Rivalytics.
 Run it alone to see the scores: `python tests/ravenstack/reference.py DATA_FOLDER`.
 """
 

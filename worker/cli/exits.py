@@ -47,8 +47,8 @@ def guarded(call: Callable[[], Any]) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except typer.TyperException as wrong:
-        wrong.show()
-        return wrong.exit_code
+        getattr(wrong, "show", lambda: _say(str(wrong)))()  # the command line's own errors print their usage
+        return WRONG_INPUT
     except (typer.Abort, KeyboardInterrupt):
         _say("Stopped. What was done is kept; `scoresync run` goes on from there.")
         return INTERRUPTED
