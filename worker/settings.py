@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     hash_key: SecretStr | None = Field(
         default=None, description="Key of the hash over user keys of usage files. Default: made once, kept in the lake."
     )
-    run_days: int = Field(default=90, ge=1, description="Run folders are kept this long, days. Default 90.")
+    run_days: int = Field(default=90, ge=1, description="Run folders, and runs in the ledger, are kept this long, days. Default 90.")
     raw_days: int = Field(default=14, ge=1, description="Raw pages are kept this long, days. Default 14.")
 
     @model_validator(mode="before")

@@ -317,6 +317,26 @@ def test_a_newer_run_supersedes_one_that_waits_for_approval(runtime: Runtime) ->
     assert state_of(runtime, old) == RunState.SUPERSEDED
 
 
+def test_a_run_that_went_through_settles_what_was_parked_before_it(runtime: Runtime) -> None:
+    full, resync = start(runtime), start(runtime, RunKind.RESYNC, accounts=["a1"])
+    with runtime.ledger.transaction() as tx:
+        tx.execute(update(run).values(state="paused", pause="auth"))
+    assert finish_run(runtime, start(runtime)).state == RunState.DONE
+    assert state_of(runtime, full) == RunState.SUPERSEDED  # the newer run did all it would have done
+    assert finish_run(runtime, resync).state == RunState.DONE  # the CRM is open again, and a person waits for the answer
+
+
+def test_a_run_past_its_keeping_is_forgotten(runtime: Runtime) -> None:
+    old = finish_run(runtime, start(runtime)).id
+    kept = runtime.lake.files("numbers")
+    with runtime.ledger.transaction() as tx:
+        tx.execute(update(run).values(finished_at=datetime.now(UTC) - timedelta(days=91)))
+    new = finish_run(runtime, start(runtime)).id  # sweeps at its end
+    assert [r.id for r in runs.latest(runtime.ledger)] == [new]
+    assert runtime.ledger.rows(select(items.c.id).where(items.c.run_id == old)) == []
+    assert set(kept) <= set(runtime.lake.files("numbers"))
+
+
 def test_a_run_whose_books_do_not_balance_is_red(runtime: Runtime) -> None:
     runtime.steps = steps_that(lambda ctx, item: Outcome(red="3 records have no result.") if item.step == "record" else Outcome())
     ended = finish_run(runtime, start(runtime))

@@ -73,8 +73,13 @@ def _end(tx: Connection, run_id: str, now: datetime) -> None:
     tx.execute(update(run).where(run.c.id == run_id).values(state=RunState.RED if red else RunState.DONE, reason=red, finished_at=now))
     if row.kind == RunKind.RESYNC or row.dry_run:
         return
-    older = (run.c.state == RunState.NEEDS_APPROVAL, run.c.as_of < row.as_of)
-    tx.execute(update(run).where(*older).values(state=RunState.SUPERSEDED, reason=f"Run {run_id} went through with newer data.", finished_at=now))
+    parked = run.c.state.in_([RunState.NEEDS_APPROVAL, RunState.PAUSED])
+    older = (parked, run.c.kind != RunKind.RESYNC, run.c.as_of < row.as_of)
+    superseded = {"state": RunState.SUPERSEDED, "pause": None, "resume_at": None, "finished_at": now}
+    tx.execute(update(run).where(*older).values(**superseded, reason=f"Run {run_id} went through with newer data."))
+    # the CRM let this run through, so what stopped a resync at the door is mended
+    stopped = (run.c.state == RunState.PAUSED, run.c.kind == RunKind.RESYNC, run.c.pause == "auth")
+    tx.execute(update(run).where(*stopped).values(state=RunState.RUNNING, pause=None, resume_at=None, reason=""))
 
 
 def merge_report(tx: Connection, run_id: str, outcome: Outcome) -> None:

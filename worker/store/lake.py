@@ -33,7 +33,7 @@ class Lake:
         folder = self.root / table
         folder.mkdir(parents=True, exist_ok=True)
         # padded, so that file names sort by item: the last part wins a tie between versions of a record
-        name = f"{item.id:010d}-{item.attempts:03d}" + (f"-{n}" if n else "")
+        name = f"{item.id:010d}-{item.attempts:03d}-{n:04d}"
         return folder / f".{name}.parquet.tmp"
 
     def finish(self, temporary: Path) -> LakeFile:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from worker.killpoint import killpoint, register
 from worker.settings import Settings
@@ -13,7 +13,7 @@ from worker.store import holder, leases, manifest, registers
 from worker.store.engine import open_engine, quoted
 from worker.store.lake import Lake
 from worker.store.ledger import Ledger
-from worker.store.tables import item, run
+from worker.store.tables import item, mappings_snapshot, resync_request, run
 from worker.store.work import ENDED
 
 BEFORE_SWAP = register("lake.compact.before_commit", "A joined part without a row; swept. The small parts are still the truth.")
@@ -27,7 +27,7 @@ SMALL_PARTS = 8
 #: Parts joined in one go, so that a large table is compacted in bounded steps.
 MOST_PARTS = 500
 #: Marks the name of a joined part.
-JOINED = "-c"
+JOINED = "_c"  # sorts after "." and so after the part whose name it takes
 #: Lease of the one compaction that may run, and how long it lasts at most, seconds.
 COMPACTION, COMPACTION_S = "lake/compact", 3600
 
@@ -42,6 +42,7 @@ def sweep(settings: Settings, ledger: Ledger, lake: Lake) -> dict[str, int]:
         "run_folders": _drop_folders(ledger, settings.runs_folder.absolute(), now - timedelta(days=settings.run_days)),
         "raw_folders": _drop_folders(ledger, lake.root.parent / "raw", now - timedelta(days=settings.raw_days)),
         "spill_folders": _drop_spill(lake.root.parent / "spill"),
+        "runs_forgotten": _forget_runs(ledger, now - timedelta(days=settings.run_days)),
     }
 
 
@@ -122,6 +123,17 @@ def _drop_folders(ledger: Ledger, root: Path, before: datetime) -> int:
             shutil.rmtree(folder, ignore_errors=True)
             dropped += 1
     return dropped
+
+
+def _forget_runs(ledger: Ledger, before: datetime) -> int:
+    """Rows of runs that ended before then, with their steps and items, and mappings that no run has pinned any more. Their lake files stay."""
+    with ledger.transaction() as tx:
+        forgotten = tx.execute(delete(run).where(run.c.state.in_(ENDED), run.c.finished_at < before)).rowcount
+        if forgotten:
+            pinned = select(run.c.id).where(run.c.mappings_hash == mappings_snapshot.c.hash)
+            tx.execute(delete(mappings_snapshot).where(~pinned.exists()))
+            tx.execute(delete(resync_request).where(resync_request.c.seen_at < before))
+    return forgotten
 
 
 def _drop_spill(root: Path) -> int:
