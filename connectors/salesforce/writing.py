@@ -28,6 +28,8 @@ BATCH_RECORDS = 200
 #: Attempts at single records that somebody else has locked.
 ROW_ATTEMPTS = 4
 CLEAR = "#N/A"
+#: Codes that say a field or object is gone, hidden or not editable.
+_FIELD_CODES = frozenset({"INVALID_FIELD", "INVALID_TYPE", "INVALID_FIELD_FOR_INSERT_UPDATE"})
 #: Duplicate rules warn people at a screen; a score written to an existing record is no new duplicate.
 _HEADERS = {"Sforce-Duplicate-Rule-Header": "allowSave=true", "Sforce-Auto-Assign": "FALSE"}
 
@@ -103,14 +105,26 @@ class Writer:
 
     # --- Collections -----------------------------------------------------------------------------------------------------------------------------
     def write(self, fields: Sequence[WriteField], writes: Sequence[RecordWrite], key_field: WriteField | None) -> list[WriteResult]:
-        """One result per write, in order. Raises only what concerns the whole connection."""
+        """One result per write, in order. Raises only what concerns the whole connection.
+
+        A field that went away since the describe refuses whole calls or their records; they are written again without it, once.
+        """
+        target = self.target(fields, key_field)
         try:
-            return self._write(self.target(fields, key_field), writes)
+            results = self._write(target, writes)
         except Misfit as error:
-            if error.code not in ("INVALID_FIELD", "INVALID_TYPE", "INVALID_FIELD_FOR_INSERT_UPDATE"):
+            if error.code not in _FIELD_CODES:
                 raise
-            self._objects.forget()  # a field went away between describe and write
+            self._objects.forget()
             return self._write(self.target(fields, key_field), writes)
+        refused = [p for p, result in enumerate(results) if result.state == WriteState.REJECTED and result.code in _FIELD_CODES]
+        if refused:
+            self._objects.forget()
+            fresh = self.target(fields, key_field)
+            if fresh.refused != target.refused:
+                for p, result in zip(refused, self._write(fresh, [writes[p] for p in refused]), strict=True):
+                    results[p] = result
+        return results
 
     def _write(self, target: Target, writes: Sequence[RecordWrite]) -> list[WriteResult]:
         rows: dict[int, _Row] = {}

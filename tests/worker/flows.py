@@ -23,19 +23,14 @@ from worker.store.schemas import schema
 from worker.store.work import Run
 
 
-class QuickSettings(Settings):
+def settings(box: SandboxProcess, folder: Path, **more: Any) -> Settings:
     """Reads up to this very second."""
-
-    read_lag_s: float = 0
-
-
-def settings(box: SandboxProcess, folder: Path, **more: Any) -> QuickSettings:
     base: dict[str, Any] = {
         "lake": folder / "lake", "database_url": SecretStr(f"sqlite:///{folder}/ledger.db"), "usage": folder / "usage", "backoff_s": 0,
         "salesforce_url": box.url, "salesforce_client_id": box.client_id, "salesforce_client_secret": SecretStr(box.client_secret),
-        "quota_share": 1, "quota_reserve": 0,
+        "quota_share": 1, "quota_reserve": 0, "read_lag_s": 0,
     }  # fmt: skip
-    return QuickSettings(**(base | more))
+    return Settings(**(base | more))
 
 
 def mappings(**more: Any) -> Mappings:

@@ -19,17 +19,11 @@ from connectors.usage.files import discover, file_id
 from mappings.models import FieldColumn
 from worker.items import CursorKey, Item, NewItem, Outcome, RunKind, StepContext
 from worker.killpoint import killpoint, register
-from worker.settings import Settings
 from worker.steps._reconcile import find_strays
 from worker.steps._sources import Place, account_path, counted, own_fields, place_of, places, vendor_names
 from worker.store.registers import UsageFileRow, cursor_value, usage_files
 
 AFTER_READ = register("pull.read.after", "Raw pages nobody knows of; the next attempt empties their folder and reads again.")
-
-#: Not read yet: a transaction that began earlier may still commit rows stamped before now (sheet, 8.1).
-READ_LAG_S = 300
-#: Read again: rows that committed late in spite of the lag.
-READ_OVERLAP_S = 600
 
 
 def plan(ctx: StepContext) -> list[NewItem]:
@@ -116,10 +110,10 @@ def _read(ctx: StepContext, crm: Crm, place: Place) -> _Read:
     key = CursorKey(place.connection, place.entity.value, place.index)
     cursor = cursor_value(ctx.ledger, key)
     # the org tells whole seconds: one more, or an edit of this very second would lie outside a window without lag
-    until = crm.server_now() + timedelta(seconds=1 - _seconds(ctx.settings, "read_lag_s", READ_LAG_S))
+    until = crm.server_now() + timedelta(seconds=1 - ctx.settings.read_lag_s)
     since = None
     if cursor is not None and not (ctx.run.kind == RunKind.FULL and _reads_parents(place)):
-        since = datetime.fromisoformat(cursor) - timedelta(seconds=_seconds(ctx.settings, "read_overlap_s", READ_OVERLAP_S))
+        since = datetime.fromisoformat(cursor) - timedelta(seconds=ctx.settings.read_overlap_s)
         until = max(until, since + timedelta(seconds=1))
     read = _Read(ctx, ctx.raw, read_at, until.astimezone(UTC).isoformat())
     main = crm.read(place.source, extra, Window(since, until), ctx.raw / "pages", None)
@@ -140,10 +134,6 @@ def _reads_parents(place: Place) -> bool:
         if any("." in field for field in fields):
             return True
     return False
-
-
-def _seconds(settings: Settings, name: str, default: float) -> float:
-    return float(getattr(settings, name, default))
 
 
 def _now(ctx: StepContext) -> datetime:
