@@ -5,9 +5,9 @@ import pyarrow as pa
 
 from connectors.entities import Entity
 from worker.items import StepContext
-from worker.sql import literal, query_sql
+from worker.sql import ident, literal, query_sql
 from worker.steps._lake import table_of
-from worker.steps._relations import LakeRelations
+from worker.steps._relations import LakeRelations, columns_of
 from worker.store import registers
 
 _CHILDREN = {
@@ -21,6 +21,9 @@ _CHILDREN = {
     Entity.CSQL: ("account_id",),
 }
 
+#: Columns that differ between two versions which say the same.
+_STAMPS = {"connection", "id", "modified_at", "read_at", "filename"}
+
 _TENANT_TABLES = ("usage_tenant_day", "usage_snapshot")
 
 
@@ -29,19 +32,35 @@ def changed_accounts(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: Lak
     if ctx.run.accounts is not None:
         return table_of(con, "j_changed", [{"account_id": a} for a in ctx.run.accounts], {"account_id": pa.string()})
     branches = ["SELECT NULL::VARCHAR AS account_id"]
-    fresh = _fresh(ctx, "crm_account")
-    if fresh:
-        branches.append(f"SELECT id AS account_id FROM {lake.crm[Entity.ACCOUNT]} WHERE {fresh}")
+    if _news(ctx, con, lake, Entity.ACCOUNT):
+        branches.append("SELECT id AS account_id FROM j_news_account")
     for entity, owners in _CHILDREN.items():
-        relation = lake.crm[entity]
-        fresh = _fresh(ctx, f"crm_{entity.value}")
-        if fresh:
-            branches += [query_sql("changed", "child", owner=owner, relation=relation, fresh=f"{relation} WHERE {fresh}") for owner in owners]
+        if _news(ctx, con, lake, entity):
+            news = f"j_news_{entity.value}"
+            branches += [query_sql("changed", "child", owner=owner, relation=lake.crm[entity], news=news) for owner in owners]
     if _fresh_tenants(ctx, con):
         branches.append(query_sql("changed", "by_account_key", accounts=lake.crm[Entity.ACCOUNT]))
         branches.append(query_sql("changed", "by_contract_key", contracts=lake.crm[Entity.CONTRACT]))
     con.execute(query_sql("changed", "changed", branches=" UNION ALL ".join(branches)))
     return "j_changed"
+
+
+def _news(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity) -> bool:
+    """j_news_<entity>: ids of records of which this run's parts say something new; false (and no table) when it brought no parts."""
+    relation, fresh = lake.crm[entity], _fresh(ctx, f"crm_{entity.value}")
+    if not fresh:
+        return False
+    ours = [f.key for f in ctx.mappings.writeback.of(entity.value) if f.owner == "worker"]
+    formulas = {f"own_{f.key}" for f in ctx.mappings.writeback.of(entity.value) if f.owner == "crm"}
+    present = columns_of(con, relation)
+    ours = [key for key in ours if f"own_{key}" in present]
+    given = sorted(present - _STAMPS - formulas - {f"own_{key}" for key in ours})
+    differs = [f"f.{ident(name)} IS DISTINCT FROM k.{ident(name)}" for name in given]
+    differs += [f"f.own_{key} IS DISTINCT FROM CASE WHEN o.has_{key} THEN o.new_{key} ELSE k.own_{key} END" for key in ours]
+    written = "".join(f", bool_or(field = {literal(k)}) AS has_{k}, max(value) FILTER (field = {literal(k)}) AS new_{k}" for k in ours)
+    slots = {"out": f"j_news_{entity.value}", "relation": relation, "fresh": fresh, "part": lake.part, "writes": lake.writes}
+    con.execute(query_sql("changed", "news", object=literal(entity.value), columns=written, differs=" OR ".join(differs), **slots))
+    return True
 
 
 def _fresh(ctx: StepContext, table: str) -> str:

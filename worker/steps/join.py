@@ -130,7 +130,7 @@ def plan(ctx: StepContext) -> list[NewItem]:
 
 def run(ctx: StepContext, item: Item) -> Outcome:
     """Restartable: reads lake files as the run sees them, replaces its files in the run folder."""
-    con, lake = open_lake(ctx, FACTS)
+    con, lake = open_lake(ctx, (*FACTS, "writes"))
     only = None if ctx.run.kind == RunKind.FULL and ctx.run.accounts is None else changed_accounts(ctx, con, lake)
     counts = join_accounts(con, lake, ctx.mappings, moment_of(ctx), only=only)
     leave(con, ctx.folder, "accounts", account_columns(), order="ORDER BY account_id")
