@@ -45,7 +45,7 @@ LEVELS = {"growth": (0.78, 0.88), "cross_sell": (0.76, 0.86), "saturated": (0.98
 #: how often people come, against the product's ordinary rhythm
 PACES = {"growth": (0.8, 1.15), "cross_sell": (0.85, 1.15), "plan_limit": (0.85, 1.15), "onboarding": (0.7, 1.1), "saturated": (1.0, 1.0)}
 #: so few that one person more or less would hide what the archetype should show
-LEAST_SEATS = {"saturated": 10, "plan_limit": 6}
+LEAST_SEATS = {"saturated": 10, "plan_limit": 6, "cross_sell": 8}
 YOUNG = ("onboarding", "never_started")
 
 

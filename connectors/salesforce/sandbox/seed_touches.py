@@ -133,7 +133,8 @@ class Touches:
             self._event("training", self.rng.choice(words.TRAINING_SUBJECTS), self.day(), who="admin")
         if self.customer.archetype == "cross_sell" or (self.customer.archetype in CLOSE_TO_US and self.rng.random() < 0.35):
             recent = max(self.first, self.last - timedelta(days=60))
-            self._event("qbr", words.QBR_SUBJECTS[0], self.day(recent), who="decision_maker")
+            met = max(self.first, self.last - timedelta(days=self.rng.randint(20, 70)))
+            self._event("qbr", words.QBR_SUBJECTS[0], self.company.calendar.on_or_before(met), who="decision_maker")
             self._task(None, words.CALL_SUBJECTS[0], self.day(recent), "Call", done=True)
         if self.customer.touch != "tech" and self.customer.archetype not in ("churned", "never_started") and self.rng.random() < 0.4:
             ahead = self.company.calendar.on_or_before(self.company.today + timedelta(days=self.rng.randint(6, 30)))
