@@ -1,5 +1,6 @@
 """A worker on a sandbox org for tests of single steps: real ledger, lake and HTTP; only the steps that are named run."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,3 +111,11 @@ def stats(runtime: Runtime, run_id: str) -> dict[str, float]:
         for name, value in (row.stats or {}).items():
             total[name] = total.get(name, 0) + value
     return total
+
+
+def child(environment: Mapping[str, str], run_id: str, changes: Sequence[Mapping[str, Any]] | None) -> None:
+    """Another process's whole life: work off a run, on `write_steps(changes)` or, without changes, on pull and stage."""
+    os.environ.update(environment)
+    given = Settings()
+    runtime = open_runtime(given, write_steps(changes) if changes is not None else None)
+    finish_run(runtime, run_id)

@@ -1,5 +1,6 @@
 """pull and stage against a sandbox org: what lies in the lake afterwards."""
 
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from connectors.entities import Entity
 from connectors.sandbox_kit import SandboxProcess
+from mappings.models import Mappings
 from tests.connectors import orgs
 from tests.worker import flows
 from worker.items import CursorKey, RunKind, RunState
@@ -18,11 +20,29 @@ OWN = [f.key for f in orgs.ACCOUNT_FIELDS]
 ACCOUNTS = CursorKey("salesforce", "account", 0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def org() -> Iterator[SandboxProcess]:
     with SandboxProcess() as box:
         orgs.provision(box)
         yield box
+
+
+@pytest.fixture
+def mark() -> str:
+    """Begins the name of every record of this test, whose mapping reads no others."""
+    return f"{uuid.uuid4().hex}-"
+
+
+@pytest.fixture
+def mappings(mark: str) -> Mappings:
+    given = flows.mappings()
+    entities = {
+        "account": [given.crm["salesforce"].entities["account"][0].model_copy(update={"filter": f"Name LIKE '{mark}%'"})],
+        "contact": [given.crm["salesforce"].entities["contact"][0].model_copy(update={"filter": f"LastName LIKE '{mark}%'"})],
+        "csql": given.crm["salesforce"].entities["csql"],
+    }
+    crm = given.crm["salesforce"].model_copy(update={"entities": entities})
+    return given.model_copy(update={"crm": {"salesforce": crm}})
 
 
 @pytest.fixture
@@ -32,27 +52,27 @@ def runtime(org: SandboxProcess, tmp_path: Path) -> Iterator[Runtime]:
     opened.close()
 
 
-def test_records_become_typed_rows_with_our_fields_in_canonical_text(org: SandboxProcess, runtime: Runtime) -> None:
+def test_records_become_typed_rows_with_our_fields_in_canonical_text(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
     stamp = "2026-10-01T00:00:00.000Z"
     ids = org.control.seed(
         "Account",
         [
             {
-                "Name": "青葉商事",
+                "Name": f"{mark}青葉商事",
                 "NumberOfEmployees": 120,
                 "CSH_Score__c": 58,
                 "CSH_Scored_At__c": "2026-10-01T03:00:00.000Z",
                 "SystemModstamp": stamp,
             },
-            {"Name": "B", "SystemModstamp": stamp},
+            {"Name": f"{mark}B", "SystemModstamp": stamp},
         ],
     )
-    run = flows.go(runtime, flows.mappings(), RunKind.FULL)
+    run = flows.go(runtime, mappings, RunKind.FULL)
     assert run.state == RunState.DONE, run.reason
     rows = flows.current(runtime, Entity.ACCOUNT, OWN)
     assert set(rows) == set(ids)
     first = rows[ids[0]]
-    assert (first["name"], first["employees"], first["deleted"], first["connection"]) == ("青葉商事", 120, False, "salesforce")
+    assert (first["name"], first["employees"], first["deleted"], first["connection"]) == (f"{mark}青葉商事", 120, False, "salesforce")
     assert first["modified_at"] == datetime(2026, 10, 1, tzinfo=UTC)
     assert (first["own_score"], first["own_scored_at"], first["own_open"]) == ("58", "2026-10-01T03:00:00Z", "false")
     assert rows[ids[1]]["own_score"] is None
@@ -61,54 +81,53 @@ def test_records_become_typed_rows_with_our_fields_in_canonical_text(org: Sandbo
     assert cursor_value(runtime.ledger, ACCOUNTS) is not None
 
 
-def test_an_increment_brings_only_what_changed(org: SandboxProcess, runtime: Runtime) -> None:
-    ids = org.control.seed("Account", [{"Name": f"{i}", "SystemModstamp": "2026-10-01T00:00:00.000Z"} for i in range(5)])
-    flows.go(runtime, flows.mappings(), RunKind.FULL)
-    org.control.write("csm", "Account", [{"Id": ids[3], "Name": "neu"}])
-    run = flows.go(runtime, flows.mappings())
+def test_an_increment_brings_only_what_changed(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    ids = org.control.seed("Account", [{"Name": f"{mark}{i}", "SystemModstamp": "2026-10-01T00:00:00.000Z"} for i in range(5)])
+    flows.go(runtime, mappings, RunKind.FULL)
+    org.control.write("csm", "Account", [{"Id": ids[3], "Name": f"{mark}neu"}])
+    run = flows.go(runtime, mappings)
     counts = flows.stats(runtime, run.id)
     assert counts["pull.rows"] == 1
     assert counts["calls.query"] == 3  # one per source, no paging, no counting
-    assert flows.current(runtime, Entity.ACCOUNT, OWN)[ids[3]]["name"] == "neu"
+    assert flows.current(runtime, Entity.ACCOUNT, OWN)[ids[3]]["name"] == f"{mark}neu"
 
 
-def test_deleted_and_merged_records_say_so(org: SandboxProcess, runtime: Runtime) -> None:
-    ids = org.control.seed("Account", [{"Name": f"{i}", "SystemModstamp": "2026-10-01T00:00:00.000Z"} for i in range(3)])
-    flows.go(runtime, flows.mappings(), RunKind.FULL)
+def test_deleted_and_merged_records_say_so(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    ids = org.control.seed("Account", [{"Name": f"{mark}{i}", "SystemModstamp": "2026-10-01T00:00:00.000Z"} for i in range(3)])
+    flows.go(runtime, mappings, RunKind.FULL)
     org.control.write("admin", "Account", [{"Id": ids[0]}], operation="delete")
     org.control.call("merge", {"object": "Account", "master": ids[1], "losers": [ids[2]]})
-    flows.go(runtime, flows.mappings())
+    flows.go(runtime, mappings)
     rows = flows.current(runtime, Entity.ACCOUNT, OWN)
     assert [(rows[i]["deleted"], rows[i]["master_id"]) for i in ids] == [(True, None), (False, None), (True, ids[1])]
 
 
-def test_a_full_run_finds_rows_that_were_missed_and_rows_that_were_purged(org: SandboxProcess, runtime: Runtime) -> None:
-    ids = org.control.seed("Account", [{"Name": f"{i}", "SystemModstamp": "2026-10-01T00:00:00.000Z"} for i in range(3)])
-    flows.go(runtime, flows.mappings(), RunKind.FULL)
-    (late,) = org.control.seed("Account", [{"Name": "late", "SystemModstamp": "2026-09-01T00:00:00.000Z"}])  # committed long after its stamp
+def test_a_full_run_finds_missed_and_purged_rows(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    ids = org.control.seed("Account", [{"Name": f"{mark}{i}", "SystemModstamp": "2026-10-01T00:00:00.000Z"} for i in range(3)])
+    flows.go(runtime, mappings, RunKind.FULL)
+    (late,) = org.control.seed("Account", [{"Name": f"{mark}late", "SystemModstamp": "2026-09-01T00:00:00.000Z"}])  # committed long after its stamp
     org.control.call("purge", {"object": "Account", "ids": [ids[0]]})
-    flows.go(runtime, flows.mappings())
+    flows.go(runtime, mappings)
     assert late not in flows.current(runtime, Entity.ACCOUNT, OWN)  # an increment cannot see it
-    flows.go(runtime, flows.mappings(), RunKind.FULL)
+    flows.go(runtime, mappings, RunKind.FULL)
     rows = flows.current(runtime, Entity.ACCOUNT, OWN)
-    assert rows[late]["name"] == "late"
+    assert rows[late]["name"] == f"{mark}late"
     assert rows[ids[0]]["deleted"] is True
     assert not rows[ids[1]]["deleted"]
 
 
-def test_a_resync_reads_its_accounts_and_their_children_and_moves_no_cursor(org: SandboxProcess, runtime: Runtime) -> None:
-    ids = org.control.seed("Account", [{"Name": f"{i}"} for i in range(3)])
-    contacts = org.control.seed("Contact", [{"LastName": f"c{i}", "AccountId": i} for i in ids])
-    run = flows.go(runtime, flows.mappings(), RunKind.RESYNC, accounts=[ids[1]])
+def test_a_resync_reads_accounts_with_children_and_moves_no_cursor(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    ids = org.control.seed("Account", [{"Name": f"{mark}{i}"} for i in range(3)])
+    contacts = org.control.seed("Contact", [{"LastName": f"{mark}{i}", "AccountId": i} for i in ids])
+    run = flows.go(runtime, mappings, RunKind.RESYNC, accounts=[ids[1]])
     assert run.state == RunState.DONE, run.reason
     assert set(flows.current(runtime, Entity.ACCOUNT, OWN)) == {ids[1]}
     assert set(flows.current(runtime, Entity.CONTACT)) == {contacts[1]}
     assert cursor_value(runtime.ledger, ACCOUNTS) is None
 
 
-def test_a_value_that_does_not_fit_sets_its_row_aside_and_the_others_go_on(org: SandboxProcess, runtime: Runtime) -> None:
-    ids = org.control.seed("Account", [{"Name": f"{i}", "Phone": phone} for i, phone in enumerate(["12", "a lot", "30"])])
-    mappings = flows.mappings()
+def test_a_value_that_does_not_fit_sets_its_row_aside_alone(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    ids = org.control.seed("Account", [{"Name": f"{mark}{i}", "Phone": phone} for i, phone in enumerate(["12", "a lot", "30"])])
     source = mappings.crm["salesforce"].entities["account"][0]
     source.columns["employees"] = "Phone"
     run = flows.go(runtime, mappings, RunKind.FULL)
@@ -126,9 +145,8 @@ def test_a_value_that_does_not_fit_sets_its_row_aside_and_the_others_go_on(org: 
     assert "crm/salesforce.yml" in reject["remedy"]
 
 
-def test_a_source_whose_object_is_missing_is_named_and_the_rest_goes_on(org: SandboxProcess, runtime: Runtime) -> None:
-    org.control.seed("Account", [{"Name": "1"}])
-    mappings = flows.mappings()
+def test_a_source_whose_object_is_missing_is_named_alone(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    org.control.seed("Account", [{"Name": f"{mark}1"}])
     contact = mappings.crm["salesforce"].entities["contact"][0]
     mappings.crm["salesforce"].entities["survey"] = [contact.model_copy(update={"object": "Nope__c"})]
     run = flows.go(runtime, mappings, RunKind.FULL)
@@ -137,10 +155,10 @@ def test_a_source_whose_object_is_missing_is_named_and_the_rest_goes_on(org: San
     assert len(flows.current(runtime, Entity.ACCOUNT, OWN)) == 1
 
 
-def test_records_beyond_the_threshold_come_by_bulk(org: SandboxProcess, tmp_path: Path) -> None:
+def test_records_beyond_the_threshold_come_by_bulk(org: SandboxProcess, tmp_path: Path, mappings: Mappings, mark: str) -> None:
     runtime = flows.open_runtime(flows.settings(org, tmp_path), bulk_above=100)
-    org.control.seed("Account", [{"Name": f"{i}"} for i in range(250)])
-    run = flows.go(runtime, flows.mappings(), RunKind.FULL)
+    org.control.seed("Account", [{"Name": f"{mark}{i}"} for i in range(250)])
+    run = flows.go(runtime, mappings, RunKind.FULL)
     assert len(flows.current(runtime, Entity.ACCOUNT, OWN)) == 250
     assert flows.stats(runtime, run.id)["calls.bulk_query_create"] == 1
     runtime.close()
