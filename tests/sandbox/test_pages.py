@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import requests
 
 from connectors.salesforce.sandbox.page_layout import layout_for
@@ -63,9 +64,34 @@ def test_layout_from_metadata_source(tmp_path: Path) -> None:
     (tmp_path / "Account.flexipage-meta.xml").write_text(PAGE)
     (tmp_path / "Account-ja.objectTranslation-meta.xml").write_text(TRANSLATION)
     japanese, english = layout_for("Account", "ja", tmp_path), layout_for("Account", "en", tmp_path)
-    assert [(part.title, part.fields) for part in japanese.sections] == [("健康状態", ("B__c", "A__c"))]
+    assert [(part.title, part.columns) for part in japanese.sections] == [("健康状態", (("B__c", "A__c"),))]
     assert [part.title for part in english.sections] == ["Health"]
     assert (japanese.labels, english.labels) == ({"A__c": "甲", "B__c": "Beta"}, {"A__c": "Alpha", "B__c": "Beta"})
     assert japanese.values == {("A__c", "Red"): "赤"}
     assert layout_for("Case", "ja", tmp_path).sections == []
     assert layout_for("Account", "ja", tmp_path / "missing").sections == []
+
+
+def test_health_section_and_action_as_shipped(own_box: SandboxProcess) -> None:
+    """The page shows the section that ships for admins, and a press of its action is a CSM's edit."""
+    japanese = layout_for("Account", "ja")
+    if not japanese.sections:
+        pytest.skip("the metadata source for admins is not there")
+    first = japanese.sections[0]
+    metadata = {"type": "Text", "label": "x", "length": 50}
+    stamps = {name for action in japanese.actions for name, _ in action.overrides}
+    fields = {f"Account.{name}": {"type": "DateTime", "label": "x"} if name in stamps else metadata for name in {*first.fields, *stamps}}
+    own_box.control.add_fields(fields, visible_to=["csm"])
+    record = own_box.control.seed("Account", [{"Name": "健康商事", **{name: f"値{number}" for number, name in enumerate(first.fields)}}])[0]
+    page = requests.get(f"{own_box.url}/lightning/r/Account/{record}/view?as=csm", timeout=20).text
+    assert first.title in page
+    places = [page.index(f"値{number}<") for number in range(len(first.fields))]
+    assert places == sorted(places)
+    assert all(japanese.labels[name] in page for name in first.fields)
+    action = japanese.actions[0]
+    assert action.label in page
+    pressed = requests.post(f"{own_box.url}/lightning/r/Account/{record}/action/{action.name}?as=csm", timeout=20)
+    assert pressed.status_code == 200
+    row = own_box.control.dump("Account", fields=f"LastModifiedById,{action.overrides[0][0]}")[0]
+    assert row["LastModifiedById"] == own_box.user("csm")["id"]
+    assert row[action.overrides[0][0]] is not None

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from connectors.salesforce.sandbox.errors import not_found
 from connectors.salesforce.sandbox.ids import to18
-from connectors.salesforce.sandbox.page_model import account_list, record_view
+from connectors.salesforce.sandbox.page_model import account_list, record_view, run_action
 from connectors.salesforce.sandbox.page_templates import LIST, RECORD
 from connectors.salesforce.sandbox.routing import Context, Reply, Routes
 
@@ -17,6 +17,7 @@ def register(routes: Routes) -> None:
     """Adds the pages. They show what `?as=csm` (alias or user name) may see; without it, everything."""
     routes.add("GET", "/", home, kind="page", counted=False, login=False)
     routes.add("GET", "/lightning/r/{object}/{id}/view", record, kind="page", counted=False, login=False)
+    routes.add("POST", "/lightning/r/{object}/{id}/action/{name}", action, kind="page", counted=False, login=False)
     routes.add("GET", "/{id}", short, kind="page", counted=False, login=False)
 
 
@@ -52,6 +53,16 @@ def record(context: Context) -> Reply:
         raise not_found()
     view = record_view(context.state, context.user, context.path["object"], record_id, _language(context))
     return Reply(RECORD.render(view=view, **_shared(context)), media_type=HTML_TYPE)
+
+
+def action(context: Context) -> Reply:
+    """`POST …/action/{name}?as=`: presses a quick action as that person (a CSM when nobody is named), then shows the record again."""
+    user = context.state.user(context.params.get("as") or "csm")
+    record_id = to18(context.path["id"])
+    if record_id is None:
+        raise not_found()
+    run_action(context.state, user, context.path["object"], record_id, context.path["name"])
+    return Reply(None, 303, {"Location": f"/lightning/r/{context.path['object']}/{record_id}/view?{_shared(context)['keep']}"})
 
 
 def short(context: Context) -> Reply:

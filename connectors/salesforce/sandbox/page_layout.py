@@ -14,10 +14,24 @@ Nodes = ElementTree.Element
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A section of the record page: its title and its fields in order."""
+    """A section of the record page: its title and its fields in order, column by column."""
 
     title: str
-    fields: tuple[str, ...]
+    columns: tuple[tuple[str, ...], ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """All fields, column by column."""
+        return tuple(name for column in self.columns for name in column)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A quick action that updates the record: the fields it sets, as literal or formula text."""
+
+    name: str
+    label: str
+    overrides: tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -28,7 +42,7 @@ class Layout:
     labels: dict[str, str] = field(default_factory=dict)
     helps: dict[str, str] = field(default_factory=dict)
     values: dict[tuple[str, str], str] = field(default_factory=dict)
-    actions: list[str] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
     object_label: str | None = None
     object_plural: str | None = None
 
@@ -50,7 +64,7 @@ def layout_for(object_name: str, language: str, source: Path = SOURCE) -> Layout
             if path.name.startswith(f"{object_name}-"):
                 layout.sections += _page_layout(_root(path))
     layout.actions = [_action(path, source, language) for path in sorted(source.rglob(f"{object_name}.*.quickAction-meta.xml"))]
-    layout.sections = [Part(_section_title(source, object_name, part.title, language), part.fields) for part in layout.sections]
+    layout.sections = [Part(_section_title(source, object_name, part.title, language), part.columns) for part in layout.sections]
     return layout
 
 
@@ -78,9 +92,14 @@ def _labels(layout: Layout, source: Path, object_name: str) -> None:
         layout.labels[name] = _text(root, "label") or name
         if help_text := _text(root, "inlineHelpText"):
             layout.helps[name] = help_text
+        for node in root.iter():
+            if _local(node) == "value" and (value := _text(node, "fullName")):
+                layout.values[(name, value)] = _text(node, "label") or value
     for path in source.rglob(f"objects/{object_name}/{object_name}.object-meta.xml"):
         root = _root(path)
         layout.object_label, layout.object_plural = _text(root, "label"), _text(root, "pluralLabel")
+        for node in _children(root, "nameField"):
+            layout.labels["Name"] = _text(node, "label") or "Name"
 
 
 def _translations(layout: Layout, source: Path, object_name: str, language: str) -> None:
@@ -90,6 +109,8 @@ def _translations(layout: Layout, source: Path, object_name: str, language: str)
             root = _root(path)
             for node in [root] if _local(root) == "CustomFieldTranslation" else _children(root, "fields"):
                 _field_translation(layout, node)
+            if name_label := _text(root, "nameFieldLabel"):
+                layout.labels["Name"] = name_label
             for node in _children(root, "caseValues"):
                 plural = _text(node, "plural") == "true"
                 if plural:
@@ -106,8 +127,10 @@ def _field_translation(layout: Layout, node: Nodes) -> None:
     if help_text := _text(node, "help"):
         layout.helps[name] = help_text
     for value in _children(node, "picklistValues"):
+        master = _text(value, "masterLabel") or ""
+        known = [key for key, label in layout.values.items() if key[0] == name and label == master] or [(name, master)]
         if translation := _text(value, "translation"):
-            layout.values[(name, _text(value, "masterLabel") or "")] = translation
+            layout.values.update(dict.fromkeys(known, translation))
 
 
 def _flexipage(root: Nodes) -> list[Part]:
@@ -119,9 +142,9 @@ def _flexipage(root: Nodes) -> list[Part]:
             if _local(component) != "componentInstance" or _text(component, "componentName") != "flexipage:fieldSection":
                 continue
             properties = _properties(component)
-            fields = _facet_fields(regions, properties.get("columns", ""))
-            if fields:
-                parts.append(Part(properties.get("label", ""), tuple(fields)))
+            columns = _facet_columns(regions, properties.get("columns", ""))
+            if columns:
+                parts.append(Part(properties.get("label", ""), columns))
     return parts
 
 
@@ -129,28 +152,28 @@ def _properties(component: Nodes) -> dict[str, str]:
     return {_text(node, "name") or "": _text(node, "value") or "" for node in _children(component, "componentInstanceProperties")}
 
 
-def _facet_fields(regions: dict[str, Nodes], name: str) -> list[str]:
+def _facet_columns(regions: dict[str, Nodes], name: str) -> tuple[tuple[str, ...], ...]:
     region = regions.get(name)
     if region is None:
-        return []
-    found: list[str] = []
-    for node in region.iter():
-        if _local(node) == "fieldInstance":
-            found.append((_text(node, "fieldItem") or "").removeprefix("Record."))
-        elif _local(node) == "componentInstance" and _text(node, "componentName") == "flexipage:column":
-            found += _facet_fields(regions, _properties(node).get("body", ""))
-    return found
+        return ()
+    components = [node for node in region.iter() if _local(node) == "componentInstance" and _text(node, "componentName") == "flexipage:column"]
+    columns = [_facet_fields(regions, _properties(node).get("body", "")) for node in components]
+    return tuple(column for column in columns if column)
+
+
+def _facet_fields(regions: dict[str, Nodes], name: str) -> tuple[str, ...]:
+    region = regions.get(name)
+    nodes = [node for node in region.iter() if _local(node) == "fieldInstance"] if region is not None else []
+    return tuple((_text(node, "fieldItem") or "").removeprefix("Record.") for node in nodes)
 
 
 def _page_layout(root: Nodes) -> list[Part]:
-    """Sections of a page layout that name custom fields, row by row over their columns."""
+    """Sections of a page layout that name custom fields."""
     parts = []
     for section in _children(root, "layoutSections"):
         columns = [[_text(item, "field") for item in _children(column, "layoutItems")] for column in _children(section, "layoutColumns")]
-        height = max((len(column) for column in columns), default=0)
-        fields = [column[row] for row in range(height) for column in columns if row < len(column)]
-        named = tuple(name for name in fields if name)
-        if any(name.endswith("__c") for name in named):
+        named = tuple(tuple(name for name in column if name) for column in columns)
+        if any(name.endswith("__c") for column in named for name in column):
             parts.append(Part(_text(section, "label") or "", named))
     return parts
 
@@ -182,12 +205,16 @@ def _custom_label(source: Path, title: str, code: str) -> str | None:
     return None
 
 
-def _action(path: Path, source: Path, language: str) -> str:
-    name = path.name.split(".")[1]
-    label = _text(_root(path), "label") or name
+def _action(path: Path, source: Path, language: str) -> Action:
+    object_name, name = path.name.split(".")[:2]
+    root = _root(path)
+    label = _text(root, "label") or name
     for code in LANGUAGES.get(language, ()):
-        for found in sorted(source.rglob(f"{code}.translation-meta.xml")):
+        for found in sorted(source.rglob(f"{object_name}-{code}.objectTranslation-meta.xml")) + sorted(source.rglob(f"{code}.translation-meta.xml")):
             for node in _children(_root(found), "quickActions"):
-                if _text(node, "name") == name and (translated := _text(node, "label")):
-                    return translated
-    return label
+                if _text(node, "name") == name:
+                    label = _text(node, "label") or label
+    overrides = [
+        (_text(node, "field") or "", _text(node, "formula") or _text(node, "literalValue") or "") for node in _children(root, "fieldOverrides")
+    ]
+    return Action(name, label, tuple(overrides))

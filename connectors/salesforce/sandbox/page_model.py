@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from connectors.salesforce.sandbox.errors import not_found
-from connectors.salesforce.sandbox.page_layout import Layout, layout_for
+from connectors.salesforce.sandbox.errors import SalesforceError, not_found
+from connectors.salesforce.sandbox.page_layout import Action, Layout, layout_for
 from connectors.salesforce.sandbox.page_words import TEXTS, field_label, object_label
 from connectors.salesforce.sandbox.schema import ChildRelationship, FieldDef, ObjectDef, column_sql, quote
 from connectors.salesforce.sandbox.values import out
@@ -39,7 +40,7 @@ class Section:
     """A titled group of values."""
 
     title: str
-    cells: list[Cell]
+    columns: list[list[Cell]]
     main: bool = False
 
 
@@ -61,7 +62,8 @@ class View:
     object_label: str
     sections: list[Section] = field(default_factory=list)
     related: list[Related] = field(default_factory=list)
-    actions: list[str] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
+    path: str = ""
 
 
 def account_list(state: State, text: str) -> list[dict[str, Any]]:
@@ -96,20 +98,39 @@ def record_view(state: State, user: User, object_name: str, record_id: str, lang
     return view
 
 
+def run_action(state: State, user: User, object_name: str, record_id: str, name: str) -> None:
+    """What a press of an update action does: the fields it sets, written as the user. Raises what the org refuses."""
+    item = state.object_for(object_name, user)
+    action = next((entry for entry in layout_for(item.name, "en").actions if entry.name == name), None)
+    if action is None:
+        raise not_found()
+    computed = {"NOW()": state.stamp(), "TODAY()": state.today().isoformat()}
+    row = {field_name: computed.get(text, text) for field_name, text in action.overrides}
+    result = state.write_records(item.name, "update", [{**row, "Id": record_id}], user=user, source="csv")[0]
+    if not result.success:
+        error = result.errors[0]
+        raise SalesforceError(error.code, error.message, fields=error.fields)
+
+
 def _sections(shower: _Shower, item: ObjectDef, values: dict[str, Any]) -> list[Section]:
     texts = TEXTS[shower.language]
-    sections = [
-        Section(part.title, [shower.cell(item, name, values) for name in part.fields if name.lower() in values], main=True)
-        for part in shower.layout.sections
-    ]
+
+    def cells(names: Iterable[str]) -> list[Cell]:
+        return [shower.cell(item, name, values) for name in names if name.lower() in values]
+
+    sections = [Section(part.title, [cells(column) for column in part.columns], main=True) for part in shower.layout.sections]
     shown = {name.lower() for part in shower.layout.sections for name in part.fields}
     details = [column for column in _details(item) if column.key in values and column.key not in shown]
-    sections.append(Section(texts["details"], [shower.cell(item, column.name, values) for column in details]))
     rest = [column for key, column in item.fields.items() if column.custom and key in values and key not in shown and column not in details]
-    sections.append(Section(texts["other"], [shower.cell(item, column.name, values) for column in rest]))
-    stamps = ("CreatedById", "CreatedDate", "LastModifiedById", "LastModifiedDate")
-    sections.append(Section(texts["system"], [shower.cell(item, name, values) for name in stamps if name.lower() in values]))
-    return [section for section in sections if section.cells]
+    sections.append(Section(texts["details"], _halves(cells(column.name for column in details))))
+    sections.append(Section(texts["other"], _halves(cells(column.name for column in rest))))
+    sections.append(Section(texts["system"], _halves(cells(("CreatedById", "CreatedDate", "LastModifiedById", "LastModifiedDate")))))
+    return [section for section in sections if any(section.columns)]
+
+
+def _halves(cells: list[Cell]) -> list[list[Cell]]:
+    middle = (len(cells) + 1) // 2
+    return [cells[:middle], cells[middle:]]
 
 
 def _details(item: ObjectDef) -> list[FieldDef]:

@@ -19,16 +19,15 @@ h1 { font-size: 1.35rem; margin: 0; } h2 { font-size: 1rem; margin: 0 0 .7rem; }
 .card { background: #fff; border: 1px solid var(--line); border-radius: 6px; padding: 1rem 1.2rem; margin: 0 0 1rem; }
 .card.main { border-top: 4px solid #2e844a; }
 .title { display: flex; gap: 1rem; align-items: center; } .title .actions { margin-left: auto; display: flex; gap: .5rem; }
-.action { border: 1px solid var(--line); border-radius: 4px; padding: .25rem .8rem; color: var(--link); background: #fff; }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 0 2rem; margin: 0; }
-dl > div { border-bottom: 1px solid var(--line); padding: .4rem 0; min-height: 3.2rem; }
-dl > div.textarea { grid-column: 1 / -1; }
+.action { border: 1px solid var(--line); border-radius: 4px; padding: .25rem .8rem; color: var(--link); background: #fff; cursor: pointer; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 0 2rem; }
+dl { margin: 0; } dl > div { border-bottom: 1px solid var(--line); padding: .4rem 0; min-height: 3.2rem; }
 dt { color: var(--soft); font-size: .8rem; } dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .pill { display: inline-block; border-radius: 1rem; padding: 0 .7rem; background: #e4edf8; }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; color: var(--soft); font-size: .8rem; }
 th, td { padding: .35rem .6rem .35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.double, td.currency, td.percent, td.int { text-align: right; font-variant-numeric: tabular-nums; }
-form { display: flex; gap: .5rem; margin-bottom: .8rem; }
+form.bare { margin: 0; } form { display: flex; gap: .5rem; margin-bottom: .8rem; }
 input { flex: 1; padding: .4rem .6rem; border: 1px solid var(--line); border-radius: 4px; font: inherit; }
 button { padding: .4rem 1rem; border: 1px solid var(--link); border-radius: 4px; background: var(--link); color: #fff; font: inherit; }
 </style></head><body>
@@ -56,11 +55,14 @@ _RECORD = """{% extends "base" %}
 {% block title %}{{ view.title }}{% endblock %}
 {% block main %}
 <div class="card title"><div><small>{{ view.object_label }}</small><h1>{{ view.title }}</h1></div>
-<div class="actions">{% for action in view.actions %}<span class="action">{{ action }}</span>{% endfor %}</div></div>
-{% for section in view.sections %}<section class="card{% if section.main %} main{% endif %}"><h2>{{ section.title }}</h2><dl>
-{% for cell in section.cells %}<div class="{{ cell.kind }}">
+<div class="actions">{% for action in view.actions %}
+<form class="bare" method="post" action="{{ view.path }}/action/{{ action.name }}?{{ keep }}">
+<button class="action">{{ action.label }}</button></form>
+{% endfor %}</div></div>
+{% for section in view.sections %}<section class="card{% if section.main %} main{% endif %}"><h2>{{ section.title }}</h2><div class="columns">
+{% for column in section.columns %}{% if column %}<dl>{% for cell in column %}<div>
 <dt{% if cell.help %} title="{{ cell.help }}"{% endif %}>{{ cell.label }}</dt><dd>{{ show(cell) }}</dd></div>
-{% endfor %}</dl></section>{% endfor %}
+{% endfor %}</dl>{% endif %}{% endfor %}</div></section>{% endfor %}
 {% for list in view.related %}<section class="card"><h2>{{ list.title }} ({{ list.total }})</h2><table><thead><tr>
 {% for column in list.columns %}<th>{{ column }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in list.rows %}<tr>{% for cell in row %}<td class="{{ cell.kind }}">{{ show(cell) }}</td>{% endfor %}</tr>{% endfor %}
