@@ -21,9 +21,8 @@ LABEL_MOST = 40  # characters Salesforce allows in a label of a field or list vi
 #: Standard objects behind the shipped mapping, read by the integration user. Lines, tasks and events follow their parents.
 READ_OBJECTS = ("Case", "Contact", "Contract", "Opportunity", "Order", "Product2")
 #: Their mapped standard fields that field-level security can hide. Required and system fields are always visible and must not be listed;
-#: fields of the customer's own (CSM__c …) are granted by whoever adds them to the mapping.
+#: fields of the customer's own (CSM__c …) and the billing address (only for `region`) are granted by whoever maps them.
 READ_FIELDS = (
-    "Account.BillingAddress",
     "Account.Industry",
     "Account.NumberOfEmployees",
     "Account.ParentId",
