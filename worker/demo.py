@@ -4,10 +4,11 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import SecretStr
 
@@ -83,7 +84,7 @@ class Demo:
         settings, customer = self.settings(), load(Path(shipped.__file__).parent)
         log.configure(settings)
         tell("pull", 0, 0)
-        seed_sandbox(self.box.url, self.folder, self.accounts, self.seed, datetime.now(UTC).date())
+        seed_sandbox(self.box.url, self.folder, self.accounts, self.seed, datetime.now(ZoneInfo(customer.calendar.timezone)).date())
         self._provision(customer)
         self.box.control.reset_stats()
         runtime = Runtime.open(settings, tell=tell)

@@ -42,6 +42,7 @@ def ingest(con: DuckDBPyConnection, source: UsageSource, file: UsageFile, key: b
     lacking = [role for role in required(source) if getattr(source.columns, role) is None]
     if lacking:
         raise UsageFileError(file.path, f"usage mapping '{source.name}' names no column for {', '.join(lacking)}", "Add it under columns.")
+    source = source.model_copy(update={"format": source.format_of(file.path)})
     stamp = hold(file)
     into.mkdir(parents=True, exist_ok=True)
     written: dict[str, Path] = {}
