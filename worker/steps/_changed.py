@@ -1,14 +1,14 @@
-"""Which accounts an increment computes: those asked for, else those that this run's own lake parts touch."""
+"""Which accounts an increment computes: those asked for, else those of which the lake parts since the last run that wrote say something new."""
 
 import duckdb
 import pyarrow as pa
 
 from connectors.entities import Entity
-from worker.items import StepContext
+from worker.items import RunKind, RunState, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps._lake import table_of
 from worker.steps._relations import LakeRelations, columns_of
-from worker.store import registers
+from worker.store import registers, runs
 
 _CHILDREN = {
     Entity.CONTRACT: ("account_id", "end_user_id"),
@@ -24,6 +24,9 @@ _CHILDREN = {
 #: Columns that differ between two versions which say the same.
 _STAMPS = {"connection", "id", "modified_at", "read_at", "filename"}
 
+#: Runs looked back at. Chosen: two days of increments; a full run settles everything anyway.
+RUNS_BACK = 200
+
 _TENANT_TABLES = ("usage_tenant_day", "usage_snapshot")
 
 
@@ -31,23 +34,36 @@ def changed_accounts(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: Lak
     """Name of a relation of account ids (account_id)."""
     if ctx.run.accounts is not None:
         return table_of(con, "j_changed", [{"account_id": a} for a in ctx.run.accounts], {"account_id": pa.string()})
+    runs_ = unsettled(ctx)
     branches = ["SELECT NULL::VARCHAR AS account_id"]
-    if _news(ctx, con, lake, Entity.ACCOUNT):
+    if _news(ctx, con, lake, Entity.ACCOUNT, runs_):
         branches.append("SELECT id AS account_id FROM j_news_account")
     for entity, owners in _CHILDREN.items():
-        if _news(ctx, con, lake, entity):
+        if _news(ctx, con, lake, entity, runs_):
             news = f"j_news_{entity.value}"
             branches += [query_sql("changed", "child", owner=owner, relation=lake.crm[entity], news=news) for owner in owners]
-    if _fresh_tenants(ctx, con):
+    if _fresh_tenants(ctx, con, runs_):
         branches.append(query_sql("changed", "by_account_key", accounts=lake.crm[Entity.ACCOUNT]))
         branches.append(query_sql("changed", "by_contract_key", contracts=lake.crm[Entity.CONTRACT]))
     con.execute(query_sql("changed", "changed", branches=" UNION ALL ".join(branches)))
     return "j_changed"
 
 
-def _news(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity) -> bool:
-    """j_news_<entity>: ids of records of which this run's parts say something new; false (and no table) when it brought no parts."""
-    relation, fresh = lake.crm[entity], _fresh(ctx, f"crm_{entity.value}")
+def unsettled(ctx: StepContext) -> set[str]:
+    """This run, and those since the last whole one that moved cursors on but wrote nothing for what they read: failed, waiting or dry runs."""
+    found = {ctx.run.id}
+    for run in runs.latest(ctx.ledger, RUNS_BACK):
+        written = run.state == RunState.DONE and not run.dry_run
+        if written and run.kind != RunKind.RESYNC and run.accounts is None and run.id != ctx.run.id:
+            break
+        if not written:
+            found.add(run.id)
+    return found
+
+
+def _news(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, runs_: set[str]) -> bool:
+    """j_news_<entity>: ids of records of which the parts of these runs say something new; false (and no table) when there are none."""
+    relation, fresh = lake.crm[entity], _fresh(ctx, f"crm_{entity.value}", runs_)
     if not fresh:
         return False
     ours = [f.key for f in ctx.mappings.writeback.of(entity.value) if f.owner == "worker"]
@@ -63,17 +79,17 @@ def _news(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations,
     return True
 
 
-def _fresh(ctx: StepContext, table: str) -> str:
-    """Condition for rows of the parts that this run brought; empty when it brought none."""
-    paths = [literal(str(ctx.lake.root / e.path)) for e in ctx.lake.entries(table, ctx.run) if e.run_id == ctx.run.id]
+def _fresh(ctx: StepContext, table: str, runs_: set[str]) -> str:
+    """Condition for rows of the parts that these runs brought; empty when they brought none."""
+    paths = [literal(str(ctx.lake.root / e.path)) for e in ctx.lake.entries(table, ctx.run) if e.run_id in runs_]
     return f"filename IN ({', '.join(paths)})" if paths else ""
 
 
-def _fresh_tenants(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> bool:
-    """j_fresh_tenant: tenants of files that came with this run, and of the versions they replaced (a tenant may be gone from the new one)."""
+def _fresh_tenants(ctx: StepContext, con: duckdb.DuckDBPyConnection, runs_: set[str]) -> bool:
+    """j_fresh_tenant: tenants of files that came with these runs, and of the versions they replaced (a tenant may be gone from the new one)."""
     states = ("live", "vanished", "replaced")
     files = registers.usage_files(ctx.ledger, states=states)
-    paths = {(f.source, f.path) for f in files if f.run_id == ctx.run.id}
+    paths = {(f.source, f.path) for f in files if f.run_id in runs_}
     ids = [literal(f.id) for f in files if (f.source, f.path) in paths]
     if not ids:
         return False
