@@ -151,7 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(
             f"{form:8} {given.rows:,} rows, {found['file_mib']:.0f} MiB: "
             f"baseline {found['wall_s']['baseline']:.2f} s, ours {found['wall_s']['ours']:.2f} s, "
-            f"ratio {found['ratio']:.2f} (CPU {found['cpu_ratio']:.2f}); peak {found['peak_mib']['baseline']:.0f} MiB / {found['peak_mib']['ours']:.0f} MiB"
+            f"ratio {found['ratio']:.2f} (CPU {found['cpu_ratio']:.2f}); "
+            f"peak {found['peak_mib']['baseline']:.0f} MiB / {found['peak_mib']['ours']:.0f} MiB"
         )
 
 

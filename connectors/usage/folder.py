@@ -12,6 +12,8 @@ from connectors.base import UsageFile
 from connectors.usage.errors import UsageFileError
 from mappings.models import UsageSource
 
+UNREADABLE = "unreadable:"  # begin of the stand-in for the hash of a file that could not be read; such a file is looked at again every time
+
 
 def discover(source: UsageSource, root: Path, settle_s: int, known: Iterable[UsageFile] = ()) -> list[UsageFile]:
     """Files matching the source's glob, by path. A file changed less than `settle_s` seconds ago waits for the next look: it may still be written.
@@ -39,12 +41,14 @@ def discover(source: UsageSource, root: Path, settle_s: int, known: Iterable[Usa
 
 def _registered(source: str, path: str, stat: os.stat_result, before: UsageFile | None) -> UsageFile:
     modified_at = _modified(stat)
-    if before is not None and (before.size, before.modified_at) == (stat.st_size, modified_at):
+    same = before is not None and (before.size, before.modified_at) == (stat.st_size, modified_at)
+    if before is not None and same and not before.content_hash.startswith(UNREADABLE):
         return UsageFile(source, path, stat.st_size, modified_at, before.content_hash)
     try:
         content_hash = _digest(path)
     except OSError as error:
-        content_hash = hashlib.sha256(f"unreadable\0{path}\0{stat.st_mtime_ns}\0{error.errno}".encode("utf-8", "surrogateescape")).hexdigest()
+        text = f"{path}\0{stat.st_mtime_ns}\0{error.errno}"
+        content_hash = UNREADABLE + hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:40]
     return UsageFile(source, path, stat.st_size, modified_at, content_hash)
 
 

@@ -241,6 +241,8 @@ def test_discover_waits_for_young_files_and_reuses_known_hashes(folder: Path) ->
     assert old.content_hash == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
     known = UsageFile(old.source, old.path, old.size, old.modified_at, "kept")
     assert [file.content_hash for file in discover(usage, folder, 600, known=[known])] == ["kept"]
+    locked = UsageFile(old.source, old.path, old.size, old.modified_at, "unreadable:1")
+    assert discover(usage, folder, 600, known=[locked]) == [old], "a file is read as soon as its rights are mended, which moves no stamp"
     (folder / "old.csv").write_text("z")
     assert discover(usage, folder, 0, known=[known])[0].content_hash != "kept"
 
