@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -121,7 +122,7 @@ class SandboxProcess:
         ready = self.state.with_suffix(".ready")
         ready.unlink(missing_ok=True)
         command = [sys.executable, "-m", f"connectors.{self.crm}.sandbox", "--empty", "--state", str(self.state), "--workers", str(self.workers)]
-        command += ["--port", str(self.port), "--ready-file", str(ready)]
+        command += ["--port", str(self.port), "--ready-file", str(ready), "--stop-with", str(os.getpid())]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
@@ -160,7 +161,7 @@ class SandboxProcess:
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
         self._process = None
         if self._folder is not None:

@@ -1,14 +1,19 @@
 """The state below HTTP: ids, formulas, transactions, several processes on one file."""
 
 import multiprocessing
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from connectors.salesforce.sandbox.errors import SalesforceError
 from connectors.salesforce.sandbox.ids import checksum, make_id, to18
 from connectors.salesforce.sandbox.schema import column_sql
 from connectors.salesforce.sandbox.state import State
+from connectors.sandbox_kit import SandboxProcess
 
 
 @pytest.fixture
@@ -169,3 +174,28 @@ def test_seeded_rows_keep_their_own_stamps(state: State) -> None:
     assert row == ("2020-01-01T00:00:00.000+0000", "2021-01-01T00:00:00.000+0000", "2021-01-01T00:00:00.000+0000")
     with pytest.raises(ValueError, match="no field 'nope'"):
         state.bulk_load("Account", [{"Name": "b", "Nope": 1}])
+
+
+def _start_and_die(path: str, urls: "multiprocessing.Queue[str]") -> None:
+    box = SandboxProcess(Path(path), workers=2).start()
+    urls.put(box.url)
+    urls.close()
+    urls.join_thread()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    urls = context.Queue()
+    starter = context.Process(target=_start_and_die, args=(str(tmp_path / "org.db"), urls))
+    starter.start()
+    url = urls.get(timeout=60)
+    starter.join(30)
+    ends = time.monotonic() + 20
+    while time.monotonic() < ends:
+        try:
+            requests.get(f"{url}/services/data/", timeout=5)
+        except requests.ConnectionError:
+            return
+        time.sleep(0.05)
+    pytest.fail("the sandbox still answers although its parent is dead")

@@ -19,10 +19,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="seed of the demo data")
     parser.add_argument("--usage", type=Path, help="folder for the usage files of the demo data; beside the state when left out")
     parser.add_argument("--ready-file", type=Path, help="receives the URL as JSON once the server listens")
+    parser.add_argument("--stop-with", type=int, help="id of the parent process: the server ends when it is gone")
     given = parser.parse_args()
     if not given.empty:
         seed_if_new(given.state, given.accounts, given.seed, given.usage or given.state.parent)
-    serve(given.state, port=given.port, workers=given.workers, ready_file=given.ready_file)
+    serve(given.state, port=given.port, workers=given.workers, ready_file=given.ready_file, stop_with=given.stop_with)
 
 
 def seed_if_new(state_path: Path, accounts: int, seed: int, folder: Path) -> None:

@@ -34,7 +34,7 @@ def bulk_load(state: State, object_name: str, rows: Sequence[dict[str, Any]]) ->
         for statement in AFTER_SAVE.get(item.name, ()):
             connection.executemany(statement.replace("{where}", '"Id" = ?'), [(record_id,) for record_id in ids])
         if item.name in PERMISSION_OBJECTS:
-            state.bump(schema=False)
+            state.bump()
     return ids
 
 

@@ -84,7 +84,7 @@ def purge(state: State, object_name: str, ids: Sequence[str]) -> int:
         for record_id in ids:
             count += state.db.write(f'DELETE FROM {quote(item.name)} WHERE "Id" = ?', (record_id,))
         if item.name in PERMISSION_OBJECTS:
-            state.bump(schema=False)
+            state.bump()
     return count
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
@@ -44,12 +45,13 @@ class Dispatcher:
     def handle(self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, base_url: str) -> Outcome:
         """One request. `path` is the raw, still quoted path."""
         self.state.settle()
-        context = Context(self.state, self.state.system, method, path, params={}, headers=headers, body=_plain(headers, body), base_url=base_url)
+        context = Context(self.state, self.state.system, method, path, params={}, headers=headers, body=body, base_url=base_url)
         if path.startswith(control.PREFIX):
             return Outcome(_guarded(lambda: control.dispatch(context, query)))
         try:
             if len(path) + len(query) > MAX_URI:
                 raise SalesforceError("URI_TOO_LONG", "The URI is longer than 16384 bytes", status=414)
+            context.body = _plain(headers, body)
             route, parts = self.routes.find("GET" if method == "HEAD" else method, path)
         except SalesforceError as error:
             route, parts = None, {}
@@ -171,7 +173,12 @@ def _check_version(context: Context) -> None:
 
 
 def _plain(headers: Mapping[str, str], body: bytes) -> bytes:
-    return gzip.decompress(body) if headers.get("content-encoding", "").lower() == "gzip" else body
+    if headers.get("content-encoding", "").lower() != "gzip":
+        return body
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error):
+        raise SalesforceError("MALFORMED_BODY", "The request body is not gzip although its Content-Encoding says so") from None
 
 
 def _fault_reply(rule: Rule) -> Reply:

@@ -80,7 +80,7 @@ def _permission_set(state: State, name: str, metadata: dict[str, Any], operation
             _field_permission(state, set_id, entry)
         for entry in as_list(metadata.get("objectPermissions")):
             _object_permission(state, set_id, entry)
-        state.bump(schema=False)
+        state.bump()
     return not found
 
 

@@ -94,12 +94,16 @@ def describe(context: Context) -> Reply:
 
 
 def _unless_modified(context: Context, build: Any) -> Reply:
-    changed = context.state.schema_changed().replace(microsecond=0)
+    exact = context.state.schema_changed()
+    changed = exact.replace(microsecond=0)
+    if (context.state.now() - exact).total_seconds() < 1:
+        # More may change within this second: what is answered now must not pass for current later.
+        changed -= timedelta(seconds=1)
     since = context.headers.get("if-modified-since")
     headers = {"Last-Modified": format_datetime(changed, usegmt=True)}
     if since:
         try:
-            if parsedate_to_datetime(since) >= changed:
+            if parsedate_to_datetime(since) >= exact.replace(microsecond=0):
                 return Reply(None, 304, headers)
         except (TypeError, ValueError):
             raise SalesforceError("INVALID_DATE_FORMAT", f"If-Modified-Since is no HTTP date: {since}") from None

@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import socket
+import threading
+import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -28,6 +30,7 @@ from connectors.salesforce.sandbox.state import State
 
 THREADS = 12
 GZIP_FROM = 1_000
+PARENT_SECONDS = 0.5
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 _TRANSPORTS: dict[tuple[str, int], asyncio.Transport] = {}
 
@@ -124,8 +127,13 @@ def _gzipped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def serve(state_path: Path, *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, ready_file: Path | None = None) -> None:
-    """Serves until SIGTERM or SIGINT. Port 0 takes a free one; `ready_file` then receives `{"url", "pids"}`."""
+def serve(
+    state_path: Path, *, host: str = "127.0.0.1", port: int = 0, workers: int = 1, ready_file: Path | None = None, stop_with: int | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT. Port 0 takes a free one; `ready_file` then receives `{"url", "pids"}`.
+
+    `stop_with` is the id of the process that started us: when it dies without a word, we end too.
+    """
     State(state_path).close()  # creates the file once, before there are several processes
     # With the protocol named, asyncio switches Nagle off; else each answer waits 40 ms for the client to acknowledge its headers.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -140,6 +148,8 @@ def serve(state_path: Path, *, host: str = "127.0.0.1", port: int = 0, workers: 
         temporary.write_text(json.dumps({"url": url, "pids": children or [os.getpid()]}))
         temporary.rename(ready_file)
     print(f"Salesforce sandbox: {url}", flush=True)
+    if stop_with is not None:
+        _end_with(stop_with)
     if not children:
         _run(state_path, listener)
         return
@@ -147,15 +157,28 @@ def serve(state_path: Path, *, host: str = "127.0.0.1", port: int = 0, workers: 
 
 
 def _fork(state_path: Path, listener: socket.socket) -> int:
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
+            _end_with(parent)
             _run(state_path, listener)
             status = 0
         finally:
             os._exit(status)
     return pid
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _run(state_path: Path, listener: socket.socket) -> None:

@@ -124,12 +124,9 @@ class State:
         row = self.db.one("SELECT version FROM sb_state")
         return int(row[0]) if row else 0
 
-    def bump(self, *, schema: bool = True) -> None:
-        """Tells every process to read schema and permissions again."""
-        if schema:
-            self.db.write("UPDATE sb_state SET version = version + 1, schema_changed = ?", (self.now().timestamp(),))
-        else:
-            self.db.write("UPDATE sb_state SET version = version + 1")
+    def bump(self) -> None:
+        """Tells every process to read schema and permissions again, and clients that describe answers have changed."""
+        self.db.write("UPDATE sb_state SET version = version + 1, schema_changed = ?", (self.now().timestamp(),))
 
     def _forget(self) -> None:
         # A rolled-back version number may come again with another meaning.
@@ -137,7 +134,7 @@ class State:
         self._grants.clear()
 
     def schema_changed(self) -> datetime:
-        """When an object or a field last changed (describe's Last-Modified)."""
+        """When an object, a field or a permission last changed (describe's Last-Modified)."""
         row = self.db.one("SELECT schema_changed FROM sb_state")
         return datetime.fromtimestamp(row[0] if row else 0, UTC)
 

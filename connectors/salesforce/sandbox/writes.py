@@ -202,7 +202,7 @@ class _Call:
             for sql, params in after_save(self.item.name, [row.id for row in good if row.id is not None]):
                 self._run(sql, params)
         if self.item.name in PERMISSION_OBJECTS:
-            self.state.bump(schema=False)
+            self.state.bump()
         fields = sum(len(row.values) for row in good)
         self.state.side.count_many({f"records.{self.item.name}": len(good), "records_changed": len(good), "field_writes": fields})
 
