@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -90,15 +90,19 @@ class BulkQuery:
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="bulk") as pool:
             waiting = list(urls)
             running = [pool.submit(self._page, waiting.pop(0)) for _ in range(min(PARALLEL, len(waiting)))]
-            while running:
-                spool, said = running.pop(0).result()
-                if waiting:
-                    running.append(pool.submit(self._page, waiting.pop(0)))
-                with spool:
-                    got = _store(spool, positions, width, pages)
-                if said is not None and said != got:
-                    raise Transient(f"A bulk result page gave {got} of {said} rows.", remedy="It is read again by itself.", code="ROWS_MISSING")
-                rows += got
+            try:
+                while running:
+                    spool, said = running.pop(0).result()
+                    if waiting:
+                        running.append(pool.submit(self._page, waiting.pop(0)))
+                    with spool:
+                        got = _store(spool, positions, width, pages)
+                    if said is not None and said != got:
+                        text = f"A bulk result page gave {got} of {said} rows."
+                        raise Transient(text, remedy="It is read again by itself.", code="ROWS_MISSING")
+                    rows += got
+            finally:
+                _close_all(running)
         return rows
 
     def _page(self, url: str) -> tuple[IO[bytes], int | None]:
@@ -108,11 +112,22 @@ class BulkQuery:
 
 def _spooled(response: requests.Response) -> tuple[IO[bytes], int | None]:
     spool: IO[bytes] = SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - closed by the reader
-    for chunk in response.iter_content(1 << 20):
-        spool.write(chunk)
-    spool.seek(0)
+    try:
+        for chunk in response.iter_content(1 << 20):
+            spool.write(chunk)
+        spool.seek(0)
+    except BaseException:
+        spool.close()
+        raise
     said = response.headers.get("Sforce-NumberOfRecords", "")
     return spool, int(said) if said.isdigit() else None
+
+
+def _close_all(running: Sequence[Future[tuple[IO[bytes], int | None]]]) -> None:
+    """Pages on their way when another one failed."""
+    for page in running:
+        if page.exception() is None:
+            page.result()[0].close()
 
 
 def _store(spool: IO[bytes], positions: Mapping[str, int], width: int, pages: Pages) -> int:

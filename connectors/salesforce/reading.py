@@ -105,7 +105,7 @@ class Reader:
         if bulk_can and expect_rows is not None and expect_rows > self._bulk_above:
             return self._read_bulk(plan, window, into)
         try:
-            return self._read_rest(plan, window, into, give_up=self._bulk_above if bulk_can and expect_rows is None else None)
+            return self._read_rest(plan, window, into, give_up=self._bulk_above if bulk_can else None)
         except _TooMany:
             return self._read_bulk(plan, window, into)
 

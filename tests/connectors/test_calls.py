@@ -232,7 +232,7 @@ def test_the_orgs_own_figures_are_read_from_every_answer(box: SandboxProcess, cr
 
 # --- counting, and the org's bad days --------------------------------------------------------------------------------------------------------------
 def test_calls_are_grouped_as_reports_want_them() -> None:
-    kinds = {"query": 2, "bulk_query_page": 1, "reread": 3, "collections_update": 4, "bulk_close": 1, "bulk_poll": 7, "describe": 1}
+    kinds = {"query": 2, "bulk_query_page": 1, "reread": 3, "collections_update": 4, "bulk_close": 1, "bulk_poll": 7, "describe": 1, "clock": 9}
     assert grouped(kinds) == {"reads": 4, "rereads": 3, "writes": 5, "polls": 7}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+import requests
 from pydantic import SecretStr
 
 from connectors.errors import ConnectorError, NotAllowed, NotReachable
@@ -26,6 +27,15 @@ def test_every_flow_logs_in(box: SandboxProcess) -> None:
         org = orgs.open_org(box, **given)
         assert org.json("limits", "GET", "limits/")["DailyApiRequests"]["Max"] > 0
         assert org.auth.logins == 1
+
+
+def test_a_refresh_token_logs_in(box: SandboxProcess) -> None:
+    user = box.user("integration")
+    client_id, secret = box.app()
+    form = {"grant_type": "password", "client_id": client_id, "client_secret": secret, "username": user["username"], "password": user["password"]}
+    token = requests.post(f"{box.url}/services/oauth2/token", data=form, timeout=10, proxies={"http": ""}).json()["refresh_token"]
+    org = orgs.open_org(box, flow="refresh_token", refresh_token=SecretStr(token))
+    assert org.json("limits", "GET", "limits/")["DailyApiRequests"]["Max"] > 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from connectors.base import Window
-from connectors.errors import Misfit
+from connectors.errors import Misfit, Transient
 from connectors.salesforce import soql
 from connectors.salesforce.connector import Salesforce
 from connectors.sandbox_kit import SandboxProcess
@@ -154,3 +154,48 @@ def test_the_orgs_clock_is_read_not_ours(box: SandboxProcess, crm: Salesforce) -
     assert before <= crm.server_now() <= datetime.now(UTC) + timedelta(seconds=2)
     box.control.faults({"kind": "clock_skew", "seconds": 3600, "count": 1})
     assert crm.server_now() > datetime.now(UTC) + timedelta(minutes=50)
+
+
+# --- Bulk on bad days ------------------------------------------------------------------------------------------------------------------------------
+MANY = 1_000_000  # expected rows that make a read go by Bulk
+
+
+@pytest.mark.parametrize(("code", "status"), [("LIMIT_EXCEEDED", 400), ("INVALIDENTITY", 400), ("API_ERROR", 400), ("EXCEEDED_QUOTA", 400)])
+def test_where_bulk_will_not_the_rest_api_does(box: SandboxProcess, crm: Salesforce, tmp_path: Path, code: str, status: int) -> None:
+    ids = make(box, f"rest-{code}-", 5)
+    box.control.faults({"kind": "http", "status": status, "code": code, "message": "no", "path": "jobs/query"})
+    result = crm.read(named(f"rest-{code}-"), [], EVER, tmp_path / "p", MANY)
+    assert result.method == "query"
+    assert {row["_id"] for row in rows(result)} == set(ids)
+
+
+def test_a_result_page_that_breaks_off_is_fetched_again(box: SandboxProcess, crm: Salesforce, tmp_path: Path) -> None:
+    ids = make(box, "broken-", 2000)
+    box.control.faults({"kind": "truncate", "path": "jobs/query/.*/results"})
+    result = crm.read(named("broken-"), [], EVER, tmp_path / "p", MANY)
+    assert (result.method, result.rows) == ("bulk", 2000)
+    assert len({row["_id"] for row in rows(result)} & set(ids)) == 2000
+    assert crm.calls.by_kind["bulk_query_page"] == 2
+
+
+def test_result_pages_are_all_fetched(box: SandboxProcess, crm: Salesforce, tmp_path: Path) -> None:
+    ids = make(box, "paged-", 3000)
+    box.control.settings(bulk_page_records=250)
+    try:
+        result = crm.read(named("paged-"), [], EVER, tmp_path / "p", MANY)
+    finally:
+        box.control.settings(bulk_page_records=50_000)
+    assert sorted(row["_id"] for row in rows(result)) == sorted(ids)
+    assert crm.calls.by_kind["bulk_query_page"] == 12  # 3,000 / 250
+
+
+def test_a_bulk_query_that_fails_in_the_org_is_transient(box: SandboxProcess, crm: Salesforce, tmp_path: Path) -> None:
+    box.control.faults({"kind": "bulk_job", "state": "Failed", "message": "retried more than 15 times"})
+    with pytest.raises(Transient, match="tried again by itself"):
+        crm.read(named("nothing-"), [], EVER, tmp_path / "p", MANY)
+
+
+def test_a_read_that_grew_beyond_what_was_expected_goes_by_bulk(box: SandboxProcess, tmp_path: Path) -> None:
+    make(box, "grew-", 120)
+    result = orgs.open_crm(box, bulk_above=100).read(named("grew-"), [], EVER, tmp_path / "p", 5)
+    assert (result.method, result.rows) == ("bulk", 120)

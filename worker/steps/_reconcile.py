@@ -39,15 +39,16 @@ def find_strays(ctx: StepContext, crm: Crm, place: Place, extra: Sequence[str], 
     table = f"crm_{place.entity.value}"
     if whole and not ctx.files(table):
         return Strays([])  # a first read: there is nothing to compare with
-    bare = Source(object=place.source.object, columns={}, filter=place.source.filter)
-    ids = crm.read(bare, [], Window(None, until + NO_LAG), ctx.raw / "ids", None)
     con = ctx.engine()
     lake = ctx.lake.relation(ctx.files(table), schema(table))
-    pages = ctx.lake.relation(list(ids.pages), {"_id": "VARCHAR", "_modified_at": "VARCHAR", "_deleted": "VARCHAR"})
     con.execute(
         f"CREATE TEMP TABLE ours AS SELECT id, max(modified_at) AS modified_at, arg_max(deleted, (modified_at, read_at)) AS deleted FROM {lake} "
         f"WHERE connection = {literal(place.connection)} AND source = {place.index} GROUP BY id"
     )
+    expect = (con.execute("SELECT count(*) FROM ours").fetchone() or (0,))[0]
+    bare = Source(object=place.source.object, columns={}, filter=place.source.filter)
+    ids = crm.read(bare, [], Window(None, until + NO_LAG), ctx.raw / "ids", int(expect))
+    pages = ctx.lake.relation(list(ids.pages), {"_id": "VARCHAR", "_modified_at": "VARCHAR", "_deleted": "VARCHAR"})
     con.execute(
         f"CREATE TEMP TABLE theirs AS SELECT _id AS id, max(CAST(_modified_at AS TIMESTAMPTZ)) AS modified_at, bool_or(_deleted = 'true') AS deleted "
         f"FROM {pages} GROUP BY _id"
