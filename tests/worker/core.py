@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def open_lake(lake: Lake) -> duckdb.DuckDBPyConnection:
-    return lake.into(duckdb.connect(config={"threads": 2}))
+    return lake.into(duckdb.connect(config={"threads": 1}))
 
 
 def moment(as_of: datetime = AS_OF) -> Moment:

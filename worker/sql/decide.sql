@@ -108,15 +108,16 @@ FROM account_products AS p JOIN j_product AS g ON g.product = p.product WHERE NO
 SELECT account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja FROM d_row WHERE state = 'scored' AND coalesce(TRY(CAST(({{when}}) AS BOOLEAN)), false)
 
 -- name: flips
--- Where an answer changed: a tier, an alert that began, a CSQL that moved.
+-- Where an answer changed: a tier, an alert that began, a CSQL that moved. `text` is in the language of the records.
 CREATE OR REPLACE TEMP TABLE flips AS
-SELECT 'tier' AS kind, r.account_id, 'tier' AS name, CAST(r.newest.tier AS VARCHAR) AS before_, CAST(r.tier AS VARCHAR) AS after_,
-       NULL::VARCHAR AS channel, NULL::BIGINT AS cooldown_days, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja
+SELECT 'tier' AS kind, 'tier' AS rule, r.account_id, '' AS product, {{on}} AS on_,
+       coalesce(CAST(r.newest.tier AS VARCHAR), '–') || '→' || coalesce(CAST(r.tier AS VARCHAR), '–') AS value,
+       NULL::VARCHAR AS channel, NULL::BIGINT AS cooldown_days, NULL::VARCHAR AS text
 FROM d_result AS r WHERE r.newest IS NOT NULL AND r.newest.tier IS DISTINCT FROM r.tier
 UNION ALL
-SELECT 'alert', s.account_id, substr(s.rule, 7), 'false', 'true', c.channel, c.cooldown_days, a.text_en, a.text_ja
+SELECT 'alert', substr(s.rule, 7), s.account_id, '', {{on}}, 'true', c.channel, c.cooldown_days, a.text_{{language}}
 FROM signals AS s JOIN d_alert AS a ON a.account_id = s.account_id AND a.rule = s.rule JOIN d_alert_config AS c ON c.rule = s.rule WHERE s.signal
 UNION ALL
-SELECT 'csql', account_id, external_key, NULL, move || ' ' || coalesce(state, ''), NULL, NULL, title_en, title_ja
+SELECT 'csql', coalesce(rule, 'by hand'), account_id, coalesce(product, ''), {{on}}, move || ' ' || state, NULL, NULL, title_{{language}}
 FROM csql_desired WHERE move IN ('open', 'expire')
-ORDER BY 1, 2, 3;
+ORDER BY kind, rule, account_id, product;

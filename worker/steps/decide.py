@@ -44,7 +44,7 @@ def decide_accounts(
     slots = reason_slots(mappings) | data_status_slots(cards, late)
     con.execute(query_sql("decide", "decisions", not_scored=literal(_not_scored_value(mappings)), resync=literal(resync), **slots))
     _load_alerts(con, mappings)
-    con.execute(query_sql("decide", "flips"))
+    con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
 
 
 def _decide_tiers(con: duckdb.DuckDBPyConnection, mappings: Mappings, moment: Moment, run_id: str, history: str) -> None:
