@@ -1,7 +1,8 @@
 """Named places where a test may kill this process with SIGKILL, to show what a crash there leaves behind.
 
 In production nothing is set and a pass costs one dictionary look-up. `SCORESYNC_KILL_AT=item.finish.before_commit#2` kills at the second pass;
-passes are counted in the file named by `SCORESYNC_KILL_ONCE`, over all processes, so the restarted worker lives on.
+passes are counted in the file named by `SCORESYNC_KILL_ONCE`, over all processes, so the restarted worker lives on. Several points, each good for one
+death, are separated by commas; each then has a file of its own, `<file>.<name>`.
 """
 
 import os
@@ -24,17 +25,22 @@ def killpoint(name: str) -> None:
     wanted = os.environ.get("SCORESYNC_KILL_AT")
     if not wanted:
         return
-    at, _, nth = wanted.partition("#")
-    if at == name and _passes() == int(nth or 1):
+    deaths = dict(_parsed(one) for one in wanted.split(","))
+    if name in deaths and _passes(f".{name}" if len(deaths) > 1 else "") == deaths[name]:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _passes() -> int:
+def _parsed(one: str) -> tuple[str, int]:
+    name, _, nth = one.partition("#")
+    return name, int(nth or 1)
+
+
+def _passes(suffix: str) -> int:
     """How often the wanted point was passed, this time included. Each pass appends one byte; the offset after it is the number."""
     path = os.environ.get("SCORESYNC_KILL_ONCE")
     if not path:
         return 1
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    handle = os.open(path + suffix, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(handle, b".")
         return os.lseek(handle, 0, os.SEEK_CUR)

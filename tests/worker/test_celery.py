@@ -42,21 +42,25 @@ def celery_environment(environment: dict[str, str], redis_url: str, monkeypatch:
 
 @pytest.fixture
 def start_worker(celery_environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Start a worker of two children, with beat inside (`-B`) for the sweep; killed at the end with its children."""
+    """Start a worker of the skeleton; killed at the end with its children."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(**more: str) -> subprocess.Popen[bytes]:
-        name = f"w{len(started)}"
-        command = [sys.executable, "-m", "celery", "-A", "tests.worker.skeleton_app", "worker", "-B", "-s", str(tmp_path / f"beat-{name}")]
-        command += ["-c", "2", "-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-l", "warning"]
-        with (tmp_path / f"{name}.log").open("wb") as log:
-            started.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **celery_environment, **more}, stdout=log, stderr=log))
+        started.append(celery_worker("tests.worker.skeleton_app", tmp_path, {**celery_environment, **more}, f"w{len(started)}"))
         return started[-1]
 
     yield start
     for process in started:
         kill_tree(process.pid)
         process.wait(timeout=10)
+
+
+def celery_worker(app_module: str, folder: Path, environment: dict[str, str], name: str = "w") -> subprocess.Popen[bytes]:
+    """A worker of two children, with beat inside for the sweep. Its log is `<name>.log` in the folder."""
+    command = [sys.executable, "-m", "celery", "-A", app_module, "worker", "-B", "-s", str(folder / f"beat-{name}")]
+    command += ["-c", "2", "-n", f"{name}@%h", "--without-gossip", "--without-mingle", "-l", "warning"]
+    with (folder / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=log)
 
 
 def kill_tree(pid: int) -> None:

@@ -28,7 +28,7 @@ from worker.store.tables import delivery
 
 AS_OF = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)  # noon in Tokyo
 RESULT = "connection, object, record_id, external_key, account_id, field, state, code, text, value_hash, letter"
-FLIP = "kind, account_id, name, before_, after_, channel, cooldown_days, text_en, text_ja"
+FLIP = "kind, rule, account_id, product, on_, value, channel, cooldown_days, text"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def ledger_url(tmp_path: Path) -> str:
 def write(folder: Path, name: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
     """A Parquet file of text columns (`letter` boolean, `cooldown_days` BIGINT)."""
     con = duckdb.connect()
-    kinds = {"letter": "BOOLEAN", "cooldown_days": "BIGINT"}
+    kinds = {"letter": "BOOLEAN", "cooldown_days": "BIGINT", "on_": "DATE"}
     names = [c.strip() for c in columns.split(",")]
     typed = ", ".join(f"{n} {kinds.get(n, 'VARCHAR')}" for n in names)
     con.execute(f"CREATE TABLE t ({typed})")
@@ -75,7 +75,7 @@ class Given:
         write(ctx.folder, "changes", ", ".join(CHANGES), self.changes)
         for name, rows in self.results.items():
             write(ctx.folder, f"results-{name}", RESULT, rows)
-        write(ctx.folder, "flips", FLIP, self.flips)
+        write(ctx.folder, "flips", FLIP, [(*flip[:4], ctx.run.as_of.date(), *flip[5:]) for flip in self.flips])
         for name, table in (("history", "score_history"), ("signals", "signal_history"), ("population", "population_stats")):
             rows = self.history if name == "history" else []
             con = duckdb.connect()
@@ -222,8 +222,8 @@ def alerting(given: Given, channel: str = "slack", cooldown_days: int = 7) -> No
     rule = {"name": "score_drop", "when": "true", "channel": channel, "cooldown_days": cooldown_days, "text": factories.make_text("Fell by 20")}
     given.mappings = given.mappings.model_copy(update={"alerts": {"score_drop": Alert(**rule)}})
     given.results = {"7-0": []}
-    given.flips = [("alert", "a1", "score_drop", "false", "true", channel, cooldown_days, "Fell by 20 & <more>", "20下がった")]
-    given.flips += [("tier", "a2", "tier", "4", "3", None, None, None, None)]
+    given.flips = [("alert", "score_drop", "a1", "", None, "true", channel, cooldown_days, "Fell by 20 & <more>")]
+    given.flips += [("tier", "tier", "a2", "", None, "4→3", None, None, None)]
 
 
 def states(runtime: Runtime) -> list[str]:

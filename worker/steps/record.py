@@ -133,8 +133,6 @@ def _settled(ctx: StepContext, con: duckdb.DuckDBPyConnection, letters: Sequence
 # --- flips ---------------------------------------------------------------------------------------------------------------------------------------
 def _flips(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[Executable]:
     """Flips that somebody is told of, each with its open delivery; the others stay in the run folder."""
-    text = "text_ja" if ctx.settings.language == "ja" else "text_en"
-    rows = con.execute(f"SELECT name, account_id, after_, channel, coalesce({text}, '') FROM flips WHERE channel IS NOT NULL ORDER BY ALL").fetchall()
-    on = moment_of(ctx).on
-    flips = [registers.Flip(ctx.run.id, rule, account, "", on, value, channel, said) for rule, account, value, channel, said in rows]
+    told = "SELECT rule, account_id, product, on_, value, channel, coalesce(text, '') FROM flips WHERE channel IS NOT NULL ORDER BY ALL"
+    flips = [registers.Flip(ctx.run.id, *row) for row in con.execute(told).fetchall()]
     return [*registers.put_flips(ctx.ledger, flips), *deliveries.put_deliveries(ctx.ledger, ctx.run.id)]
