@@ -83,8 +83,9 @@ def _number_faults(role: str) -> list[Fault]:
 
 
 def projection(source: UsageSource, reader: Reader, found: list[Fault]) -> str:
-    """SELECT over `reader.relation`, one row per row of the file, in file order: typed columns, `why` (0 = good), `bad`. Parameter $latest DATE.
+    """SELECT over `reader.relation`, one row per row of the file, in file order: typed columns and `why` (0 = good). Parameter $latest DATE.
 
+    Of a bad row nothing is needed but the value at fault, so that stands in its tenant_key: a column of its own would make every row wider.
     Needs DuckDB's default `preserve_insertion_order = true`: the place of a row is its only line number.
     """
     raw, typed = ["$latest::DATE as latest"], []
@@ -101,7 +102,8 @@ def projection(source: UsageSource, reader: Reader, found: list[Fault]) -> str:
     bad = " ".join(f"when {code} then left({_shown(fault.role)}, 80)" for code, fault in enumerate(found, 1))
     rows = f"select latest, {', '.join(typed)} from (select {', '.join(raw)} from {reader.relation})"
     judged = f"select *, (case when {_plainly_good(reader)} then 0 {whens} else 0 end)::UTINYINT as why from ({rows})"
-    return f"select {', '.join(_kept(source, reader))}, why, case why when 0 then null {bad} end as bad from ({judged})"
+    tenant = f"case why when 0 then tenant_key {bad} end"
+    return f"select {', '.join(_kept(source, reader, tenant))}, why from ({judged})"
 
 
 def _plainly_good(reader: Reader) -> str:
@@ -149,23 +151,23 @@ def _number(role: str, kind: str) -> str:
     return f"try_cast({role}_raw as DOUBLE)" if kind == "text" else f"{role}_raw::DOUBLE"
 
 
-def _kept(source: UsageSource, reader: Reader) -> list[str]:
+def _kept(source: UsageSource, reader: Reader, tenant: str) -> list[str]:
     """The columns that later queries need; the narrower this table, the less is spilled."""
     has = reader.values.keys()
-    constant = f"{literal(source.product)}::VARCHAR" if source.product is not None else "null::VARCHAR"
-    columns = ["tenant_key", "product" if "product" in has else f"{constant} as product"]
-    columns += ["row_id"] if "row_id" in has else []
+    columns = [f"{tenant} as tenant_key", *(role for role in ("product", "row_id") if role in has)]
     if source.kind == "snapshot":
-        day = "occurred_at" if "occurred_at" in has else "day" if "day" in has else "latest"
+        # without a date of its own a value is as of today
+        day = "occurred_at" if "occurred_at" in has else "day" if "day" in has else "(latest - 1)"
         return [*columns, "metric", "value", f"{day} as day"]
     # try_cast: a bad row must not stop the query; parts of a second are rounded half-even
-    events = "try_cast(events as BIGINT)" if "events" in has else "1::BIGINT"
-    seconds = "try_cast(seconds as BIGINT)" if "seconds" in has else "null::BIGINT"
-    return [
-        *columns,
-        "feature" if "feature" in has else "null::VARCHAR as feature",
-        "user_key" if "user_key" in has else "null::VARCHAR as user_key",
-        "day",
-        f"{events} as events",
-        f"{seconds} as seconds",
-    ]
+    counts = [f"try_cast({role} as BIGINT) as {role}" for role in ("events", "seconds") if role in has]
+    return [*columns, *(role for role in ("feature", "user_key") if role in has), "day", *counts]
+
+
+def constants(source: UsageSource, reader: Reader) -> list[str]:
+    """The columns of the parts that are the same for every row of this source; they are not stored row by row."""
+    product = f"{literal(source.product)}::VARCHAR" if source.product is not None else "null::VARCHAR"
+    fixed = {"product": product}
+    if source.kind == "events":
+        fixed |= {"feature": "null::VARCHAR", "user_key": "null::VARCHAR", "events": "1::BIGINT", "seconds": "null::BIGINT"}
+    return [f"{value} as {role}" for role, value in fixed.items() if role not in reader.values]

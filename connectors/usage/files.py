@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection
 
 from connectors.base import IngestResult, UsageFile
 from connectors.usage import parts
-from connectors.usage.checks import Fault, faults, projection, required
+from connectors.usage.checks import Fault, constants, faults, projection, required
 from connectors.usage.errors import UsageFileError
 from connectors.usage.folder import discover, file_id, hold, still
 from connectors.usage.reading import Reader, broken, missing_columns, read_csv, read_jsonl, read_parquet, rewrite
@@ -52,7 +52,7 @@ def ingest(con: DuckDBPyConnection, source: UsageSource, file: UsageFile, key: b
             _must_have_columns(con, reader, file)
             doubles = parts.mark_doubles(con, source, key, known_ids, file_id(file))
             outcome = set_aside(con, source, reader, file, found, doubles)
-            written = parts.write(con, source, key, file_id(file), into, doubles=any(doubles))
+            written = parts.write(con, source, key, file_id(file), into, constants=constants(source, reader), doubles=any(doubles))
             still(file, stamp)
             first, last = parts.days(con)
     except duckdb.Error as error:

@@ -26,7 +26,7 @@ _EVENTS = {
             select tenant_key, product, user_key, (number // 64)::INTEGER as block, bit_or(1::UBIGINT << (number % 64)::UBIGINT) as days
             from (
                 select tenant_key, product, user_key, datediff('day', DATE '1970-01-01', day) as number
-                from {{rows}} and user_key is not null and events > 0
+                from {{rows}} where user_key is not null and events > 0
             ) group by tenant_key, product, user_key, block
         )""",
     "usage_file_days": "select $file_id as file_id, day, count(*) as rows from {rows} group by day",
@@ -34,7 +34,7 @@ _EVENTS = {
 _SNAPSHOT = {
     "usage_snapshot": """
         select $file_id as file_id, tenant_key, product, metric, arg_max(value, (day, place)) as value, max(day) as occurred_at
-        from (select *, rowid as place from {rows}) group by tenant_key, product, metric""",
+        from {rows} group by tenant_key, product, metric""",
     "usage_file_days": _EVENTS["usage_file_days"],
 }
 _IDS = f"select $file_id as file_id, {_HASH.format(text='row_id')} as id_hash from {{rows}}"
@@ -74,9 +74,11 @@ def mark_doubles(con: DuckDBPyConnection, source: UsageSource, key: bytes, known
     return here, elsewhere
 
 
-def write(con: DuckDBPyConnection, source: UsageSource, key: bytes, file_id: str, into: Path, *, doubles: bool) -> dict[str, Path]:
-    """Table -> Parquet file, for tables with rows."""
-    rows = f"usage_rows where {GOOD if doubles else PLAIN_GOOD}"
+def write(
+    con: DuckDBPyConnection, source: UsageSource, key: bytes, file_id: str, into: Path, *, constants: list[str], doubles: bool
+) -> dict[str, Path]:
+    """Table -> Parquet file, for tables with rows. `constants`: columns that usage_rows lacks because they are the same in every row."""
+    rows = f"(select {', '.join(['rowid as place', '*', *constants])} from usage_rows where {GOOD if doubles else PLAIN_GOOD})"
     queries = dict(_EVENTS if source.kind == "events" else _SNAPSHOT)
     if source.columns.user_key is None:
         queries.pop("usage_user_days", None)

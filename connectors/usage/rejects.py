@@ -74,7 +74,7 @@ def _broken_starts(con: DuckDBPyConnection, reader: Reader) -> pa.Array:
 
 
 def _bad_rows(con: DuckDBPyConnection, reader: Reader, found: list[Fault]) -> list[_Bad]:
-    rows = con.execute("select rowid, why, coalesce(bad, '') from usage_rows where why <> 0 order by rowid limit ?", [REJECTS_KEPT]).fetchall()
+    rows = con.execute("select rowid, why, coalesce(tenant_key, '') from usage_rows where why <> 0 order by rowid limit ?", [REJECTS_KEPT]).fetchall()
     return [_Bad(place, reader.names[found[why - 1].role], value, found[why - 1].reason, found[why - 1].remedy) for place, why, value in rows]
 
 
