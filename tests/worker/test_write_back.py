@@ -253,3 +253,27 @@ def test_what_the_diff_did_not_want_sent_is_booked_too(org: SandboxProcess, desk
     assert desk.states(run) == {ids[0]: "held", ids[1]: "invalid", ids[2]: "ok"}
     stats = desk.stats(run)
     assert (stats["writes.held"], stats["writes.invalid"], stats["writes.ok"]) == (1, 1, 1)
+
+
+def test_a_field_we_may_not_write_costs_that_field_and_is_said_once(tmp_path: Path) -> None:
+    with SandboxProcess() as box:
+        orgs.provision(box)
+        desk = Desk(box, tmp_path)
+        ids = orgs.make_accounts(box, 3)
+        box.control.call("hide", {"fields": ["Account.CSH_Reason__c"]})
+        reason = {"field": "reason", "our_value": "why"}
+        run = desk.write([score(ids[0], "1"), {"record_id": ids[0], **reason}, {"record_id": ids[1], **reason}, score(ids[2], "3")])
+        assert desk.states(run) == {ids[0]: "ok", ids[1]: "rejected", ids[2]: "ok"}
+        assert not [row for row in desk.results(run) if row["letter"]]
+        assert "reason: An admin of the CRM must" in run.report["not_writable:account"]
+        desk.runtime.close()
+
+
+def test_an_org_nobody_set_up_pauses_the_run(tmp_path: Path) -> None:
+    with SandboxProcess() as box:
+        desk = Desk(box, tmp_path)
+        ids = orgs.make_accounts(box, 1)
+        run = desk.write([score(ids[0], "1")])
+        assert (run.state, run.pause) == (RunState.PAUSED, "auth")
+        assert "scoresync provision" in run.reason
+        desk.runtime.close()

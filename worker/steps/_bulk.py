@@ -78,6 +78,7 @@ def _waiting(batch: Batch, job_id: str, files: list, statements: list) -> Outcom
         lake_files=files,
         statements=[*known, *statements],
         stats=counted_states(booked),
+        report=batch.report(),
         wait_until=batch.started_at + timedelta(seconds=POLL_S),
         payload=payload,
     )

@@ -15,8 +15,9 @@ from worker.store.tables import hold
 
 #: Records of one Collections item, and the most that Collections take in total (reference sheet, 4: above 2,000 records, Bulk).
 ITEM_RECORDS = 2000
-#: Records and bytes of one bulk job. 100 MB is the vendor's limit before base64; the estimate leaves room for quotes and ids.
-JOB_RECORDS = 100_000
+#: Records and bytes of one bulk job. 100 MB is the vendor's limit before base64; the estimate leaves room for quotes and ids. The records are bound
+#: by our memory: a job's wishes, live values and decisions are in it at once.
+JOB_RECORDS = 50_000
 JOB_BYTES = 80_000_000
 #: Bytes of a record beside its values: id, commas, quotes.
 RECORD_BYTES = 60
@@ -88,10 +89,14 @@ def past(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> dict[str, dict[str
         "CREATE OR REPLACE TEMP TABLE answered AS SELECT record_key, field, arg_max({'value': value}, (written_at, as_of, item_id)).value AS value, "
         "max(written_at) AS written_at, max(as_of) AS as_of FROM history WHERE state = 'acknowledged' GROUP BY ALL"
     )
+    # our own intent of now says nothing new; leaving it out leaves a first write without history
     rows = con.execute(
-        "SELECT h.record_key, h.field, any_value(a.written_at) IS NOT NULL, any_value(a.value), any_value(a.as_of), "
-        "list(DISTINCT {'value': h.value}) FILTER (h.state = 'intended' AND (a.written_at IS NULL OR h.written_at >= a.written_at)) "
-        "FROM history AS h LEFT JOIN answered AS a ON a.record_key = h.record_key AND a.field = h.field GROUP BY ALL"
+        "SELECT h.record_key, h.field, any_value(a.written_at) IS NOT NULL AS answered, any_value(a.value), any_value(a.as_of), "
+        "list(DISTINCT {'value': h.value}) FILTER (h.state = 'intended' AND (a.written_at IS NULL OR h.written_at >= a.written_at)) AS intents "
+        "FROM history AS h LEFT JOIN answered AS a ON a.record_key = h.record_key AND a.field = h.field "
+        "LEFT JOIN batch AS b ON b.record_key = h.record_key AND b.field = h.field "
+        "WHERE NOT (h.state = 'intended' AND a.record_key IS NULL AND b.record_key IS NOT NULL AND h.value IS NOT DISTINCT FROM b.our_value) "
+        "GROUP BY h.record_key, h.field"
     ).fetchall()
     found: dict[str, dict[str, Past]] = {}
     for key, name, has_answer, value, as_of, intents in rows:

@@ -13,7 +13,7 @@ from connectors.values import coerce
 from mappings.models import FieldType, WriteField
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """One field that the diff wants changed."""
 
@@ -23,7 +23,7 @@ class Wish:
     aged: bool = False  # rides alone because it is too old
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """One record to change. `record_id` null = to be created under `external_key`."""
 
@@ -38,7 +38,7 @@ class Wanted:
         return self.record_id or self.external_key or ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Past:
     """What we wrote to one field of one record before. `acknowledged` has at most one value: the newest."""
 
@@ -47,7 +47,7 @@ class Past:
     newest_as_of: datetime | None = None  # of acknowledged writes
 
 
-@dataclass
+@dataclass(slots=True)
 class Decision:
     """What becomes of one record's wishes."""
 
@@ -56,6 +56,7 @@ class Decision:
     settled: dict[str, str | None] = field(default_factory=dict)  # the CRM has our value already
     held: dict[str, str | None] = field(default_factory=dict)  # live value, put there by a person
     invalid: dict[str, str] = field(default_factory=dict)  # why
+    blocked: list[str] = field(default_factory=list)  # the CRM does not let us write the field on any record
 
 
 def decide(
@@ -66,13 +67,16 @@ def decide(
     fields: Mapping[str, WriteField],
     infos: Mapping[str, FieldInfo],
 ) -> Decision:
-    """`live`: the record's fields as just read, null = it is to be created. `past`: field -> our history.
+    """`live`: the record's fields as just read, null = it is to be created. `past`: field -> our history. `infos`: the fields we may write.
 
     `released`: field -> the person's value that an admin let us overwrite.
     """
     found = Decision()
     for wish in wanted.wishes:
         what = fields[wish.field]
+        if wish.field not in infos:
+            found.blocked.append(wish.field)
+            continue
         fitted = coerce(wish.value, what, infos.get(wish.field))
         if fitted.invalid is not None:
             found.invalid[wish.field] = fitted.invalid

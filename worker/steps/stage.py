@@ -60,9 +60,9 @@ def _stage_crm(ctx: StepContext, item: Item) -> Outcome:
     raw, present = _raw_relation(con, ctx, place, pages)
     own = _own(ctx, place, present)
     staging = staging_sql(place, raw, own, item.payload["read_at"], ctx.mappings.calendar.timezone)
-    con.execute(f"CREATE TEMP TABLE staged AS {staging.rows}")
-    total, bad = con.execute("SELECT count(*), count(bad_column) FROM staged").fetchone() or (0, 0)
     columns = ", ".join(f'"{name}"' for name in staging.good)
+    con.execute(f"CREATE TEMP TABLE staged AS SELECT {columns}, bad_column, bad_value, bad_reason FROM ({staging.rows})")
+    total, bad = con.execute("SELECT count(*), count(bad_column) FROM staged").fetchone() or (0, 0)
     table = f"crm_{place.entity.value}"
     parts = [ctx.lake.write(con, f"SELECT {columns} FROM staged WHERE bad_column IS NULL ORDER BY id", table, item)]
     if bad:

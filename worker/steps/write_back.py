@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.base import Crm, FieldInfo, RecordWrite, WriteResult, WriteState
+from connectors.errors import Misfit
 from mappings.models import WriteField
 from worker.items import Item, LakeFile, NewItem, Outcome, StepContext
 from worker.killpoint import killpoint, register
@@ -35,6 +36,9 @@ SLICE_RECORDS = 200
 #: Wait for another item's write lease, seconds.
 BUSY_S = 0.5
 ASIDE = "aside"
+BLOCKED_REMEDY = (
+    "An admin of the CRM must create them or give the integration user edit access (`scoresync provision` does both); `scoresync check` names each."
+)
 
 
 def plan(ctx: StepContext) -> list[NewItem]:
@@ -101,6 +105,7 @@ class Batch:
         self.rows: list[Result] = []
         self.acknowledged: list[Write] = []
         self.holds: list[registers.Hold] = []
+        self.blocked: set[str] = set()
         self.started_at = _now(ctx)
 
     def run(self) -> Outcome:
@@ -134,6 +139,7 @@ class Batch:
         released = _pending.released(self.ctx, wanted)
         infos = self.infos()
         used = self.used_fields(wanted)
+        self._must_be_writable(used, infos)
         live = self._reread(wanted, used)
         sends: list[tuple[Wanted, Decision]] = []
         for one in wanted:
@@ -161,6 +167,12 @@ class Batch:
                 found[key] = (str(values["_id"]), {name: value for name, value in values.items() if name != "_id"})
         return found
 
+    def _must_be_writable(self, used: Sequence[WriteField], infos: Mapping[str, FieldInfo]) -> None:
+        """One field that we may not write costs that field, said once and not per record. Where it is all of them, nobody has set up the org."""
+        self.blocked = {f.key for f in used if f.key not in infos}
+        if used and len(self.blocked) == len(used):
+            raise Misfit(f"The CRM lets us write none of our fields on {self.object}.", remedy=BLOCKED_REMEDY)
+
     def _book_rest(self, one: Wanted, decision: Decision, sends: list[tuple[Wanted, Decision]]) -> None:
         self.rows += field_rows(self.connection, one, decision)
         if one.record_id is not None:
@@ -170,8 +182,9 @@ class Batch:
         if decision.send:
             sends.append((one, decision))
         else:
-            state = "ok" if decision.settled else "held" if decision.held else "invalid" if decision.invalid else "ok"
-            self.book(one, state)
+            ends = (("ok", decision.settled), ("held", decision.held), ("invalid", decision.invalid), ("rejected", decision.blocked))
+            state = next((state for state, any_of in ends if any_of), "ok")
+            self.book(one, state, code="NOT_WRITABLE" if state == "rejected" else "")
 
     # --- sending ---------------------------------------------------------------------------------------------------------------------------------
     def send(self, sends: Sequence[tuple[Wanted, Decision]]) -> None:
@@ -234,11 +247,11 @@ class Batch:
         leases.renew(self.ctx.ledger, self.held, self.ctx.settings.lease_s)
 
     def infos(self) -> dict[str, FieldInfo]:
-        """What the CRM says of each field now, by our key."""
+        """What the CRM says of each field that we may write now, by our key."""
         vendor = self.ctx.mappings.crm[self.connection].vendor
         described = self.crm.describe(self.object)
         names = {key: f.names[vendor].lower() for key, f in self.fields.items() if vendor in f.names}
-        return {key: described[name] for key, name in names.items() if name in described}
+        return {key: described[name] for key, name in names.items() if name in described and _writable(described[name])}
 
     def used_fields(self, wanted: Sequence[Wanted]) -> list[WriteField]:
         used = {wish.field for one in wanted for wish in one.wishes}
@@ -253,4 +266,13 @@ class Batch:
         again: dict[str, Any] = {}
         if left:
             again = {"wait_until": _now(self.ctx), "payload": {**self.item.payload, "phase": "send", "round": self.round + 1, "job_id": None}}
-        return Outcome(lake_files=files, statements=registers.put_holds(self.ctx.ledger, self.holds), stats=counted_states(self.rows), **again)
+        statements = registers.put_holds(self.ctx.ledger, self.holds)
+        return Outcome(lake_files=files, statements=statements, stats=counted_states(self.rows), report=self.report(), **again)
+
+    def report(self) -> dict[str, Any]:
+        """Fields that could not be written on any record."""
+        return {f"not_writable:{self.object}": f"{', '.join(sorted(self.blocked))}: {BLOCKED_REMEDY}"} if self.blocked else {}
+
+
+def _writable(info: FieldInfo) -> bool:
+    return (info.updateable or info.createable) and not info.calculated
