@@ -158,3 +158,25 @@ def test_tree(rest: Rest) -> None:
     del contact["LastName"]
     assert rest("POST", "composite/tree/Account", {"records": [{**root, "Name": "tree 2"}]}).status_code == 400
     assert rest.query("SELECT Id FROM Account WHERE Name = 'tree 2'") == []
+
+
+def test_graphs_stand_or_fall_alone(rest: Rest) -> None:
+    def account(name: str | None, reference: str) -> dict[str, Any]:
+        return {"method": "POST", "url": "/services/data/v62.0/sobjects/Account", "referenceId": reference, "body": {"Name": name}}
+
+    contact = {
+        "method": "POST",
+        "url": "/services/data/v62.0/sobjects/Contact",
+        "referenceId": "c",
+        "body": {"LastName": "g", "AccountId": "@{a.id}"},
+    }
+    graphs = [
+        {"graphId": "good", "compositeRequest": [account("graph good", "a"), contact]},
+        {"graphId": "bad", "compositeRequest": [account("graph bad", "a"), account(None, "b")]},
+    ]
+    answer = rest("POST", "composite/graph", {"graphs": graphs}).json()["graphs"]
+    assert [(item["graphId"], item["isSuccessful"]) for item in answer] == [("good", True), ("bad", False)]
+    assert [item["httpStatusCode"] for item in answer[0]["graphResponse"]["compositeResponse"]] == [201, 201]
+    assert [row["Name"] for row in rest.query("SELECT Name FROM Account WHERE Name LIKE 'graph %'")] == ["graph good"]
+    same = [account("x", "a"), account("y", "a")]
+    assert rest("POST", "composite/graph", {"graphs": [{"graphId": "g", "compositeRequest": same}]}).status_code == 400

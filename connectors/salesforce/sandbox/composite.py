@@ -1,4 +1,4 @@
-"""composite, composite/batch and composite/tree: several requests in one call."""
+"""composite, composite/batch, composite/graph and composite/tree: several requests in one call."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from connectors.salesforce.sandbox.routing import Context, Reply, Routes
 
 MAX_SUBREQUESTS = 25
 MAX_TREE = 200
+MAX_GRAPHS, MAX_NODES = 75, 500
 _REFERENCE = re.compile(r"@\{([^}]+)\}")
 HALTED = [
     {
@@ -33,6 +34,7 @@ def register(routes: Routes) -> None:
 
     routes.add("POST", "composite", bound(composite), kind="composite")
     routes.add("POST", "composite/batch", bound(batch), kind="composite_batch")
+    routes.add("POST", "composite/graph", bound(graph), kind="composite_graph")
     routes.add("POST", "composite/tree/{object}", bound(tree), kind="composite_tree")
 
 
@@ -49,22 +51,47 @@ def composite(context: Context, routes: Routes) -> Reply:
     """`POST composite`: later subrequests may use `@{ref.field}`; the series counts as one API request."""
     body = context.json_object()
     requests = _list(body, "compositeRequest")
+    _check_names(requests)
+    return Reply({"compositeResponse": _run(context, routes, requests, body.get("allOrNone") is True)[0]})
+
+
+def _run(context: Context, routes: Routes, requests: list[dict[str, Any]], all_or_none: bool) -> tuple[list[dict[str, Any]], bool]:
+    """The answers of a series, and whether all of it went well; with `all_or_none` a failure undoes it."""
+    answers: list[dict[str, Any]] = []
+    if not all_or_none:
+        _series(context, routes, requests, answers, halt=False)
+        return answers, all(item["httpStatusCode"] < 400 for item in answers)
+    try:
+        with context.state.transaction():
+            if not _series(context, routes, requests, answers, halt=True):
+                raise _Undo
+    except _Undo:
+        names = [str(item["referenceId"]) for item in requests]
+        failed = len(answers) - 1
+        return [item if position == failed else _halted(name) for position, (name, item) in enumerate(_padded(names, answers))], False
+    return answers, True
+
+
+def graph(context: Context, routes: Routes) -> Reply:
+    """`POST composite/graph`: graphs of subrequests, each of them all or none, the graphs independent of each other."""
+    graphs = context.json_object().get("graphs")
+    if not isinstance(graphs, list) or not graphs or len(graphs) > MAX_GRAPHS:
+        raise SalesforceError("INVALID_INPUT", f"graphs must hold 1 to {MAX_GRAPHS} graphs")
+    if sum(len(item.get("compositeRequest") or []) for item in graphs) > MAX_NODES:
+        raise SalesforceError("LIMIT_EXCEEDED", f"The number of nodes must not exceed {MAX_NODES}")
+    results = []
+    for item in graphs:
+        requests = item.get("compositeRequest") or []
+        _check_names(requests)
+        answers, good = _run(context, routes, requests, True)
+        results.append({"graphId": item.get("graphId"), "graphResponse": {"compositeResponse": answers}, "isSuccessful": good})
+    return Reply({"graphs": results})
+
+
+def _check_names(requests: list[dict[str, Any]]) -> None:
     names = [str(item.get("referenceId", "")) for item in requests]
     if len(set(names)) != len(names) or not all(names):
         raise SalesforceError("INVALID_INPUT", "Each subrequest needs a referenceId of its own")
-    all_or_none = body.get("allOrNone") is True
-    answers: list[dict[str, Any]] = []
-    try:
-        if all_or_none:
-            with context.state.transaction():
-                if not _series(context, routes, requests, answers, halt=True):
-                    raise _Undo
-        else:
-            _series(context, routes, requests, answers, halt=False)
-    except _Undo:
-        failed = len(answers) - 1
-        answers = [item if position == failed else _halted(name) for position, (name, item) in enumerate(_padded(names, answers))]
-    return Reply({"compositeResponse": answers})
 
 
 def _padded(names: list[str], answers: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
