@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import typer
@@ -47,7 +48,8 @@ def guarded(call: Callable[[], Any]) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except typer.TyperException as wrong:
-        getattr(wrong, "show", lambda: _say(str(wrong)))()  # the command line's own errors print their usage
+        # the command line's own errors know how to print their usage; typer's public base class does not say so
+        getattr(wrong, "show", partial(_say, str(wrong)))()
         return WRONG_INPUT
     except (typer.Abort, KeyboardInterrupt):
         _say("Stopped. What was done is kept; `scoresync run` goes on from there.")

@@ -9,7 +9,7 @@ from mappings.models import Mappings
 from worker import run as flow
 from worker.cli import exits
 from worker.cli.common import StepProgress, mappings, out, print_json, runtime, settings
-from worker.cli.summary import print_run, safe
+from worker.cli.summary import preview, print_run, safe
 from worker.items import Run, RunKind
 from worker.report import run_report
 from worker.runtime import Runtime
@@ -34,6 +34,8 @@ def run(
         kind = kind_of(opened, full=full, accounts=account)
         ended = flow.finish_run(opened, flow.start_run(opened, customer, kind, accounts=account, dry_run=dry_run))
         report = run_report(opened.ledger, ended.id)
+        if dry_run:
+            report["preview"] = preview(opened, ended)
     return tell(ended, report, as_json)
 
 

@@ -6,7 +6,11 @@ from rich.markup import escape
 
 from worker.cli.common import out
 from worker.items import Run, RunState
+from worker.runtime import Runtime
+from worker.store.engine import open_engine, quoted
 
+#: Fields of a dry run shown on a terminal. Chosen: a few screens.
+PREVIEW_ROWS = 200
 #: Said after the state, so that the reader knows what comes next.
 NEXT = {
     RunState.NEEDS_APPROVAL: "Look at the movers above; then `scoresync approve {id} --by YOU`, or fix the mapping and run again.",
@@ -32,8 +36,41 @@ def print_run(run: Run, report: dict[str, Any]) -> None:
     _line("calls", [f"{name} {calls.get(name, 0):,}" for name in ("reads", "rereads", "writes", "polls")])
     _line("seconds", [f"{name} {value:.1f}" for name, value in report.get("seconds", {}).items()])
     _print_brake(report.get("brake"))
+    if "preview" in report:
+        _print_preview(report["preview"], report["changes"]["fields"])
     if run.state in NEXT:
         out.print(NEXT[run.state].format(id=run.id))
+
+
+def preview(opened: Runtime, run: Run) -> list[dict[str, Any]]:
+    """Every change that the dry run would have written: one row per field, by account. Empty if the run ended before its diff."""
+    folder = opened.settings.runs_folder.absolute() / run.id
+    file = folder / "changes.parquet"
+    if not file.exists():
+        return []
+    con = open_engine(opened.settings, [folder])
+    try:
+        columns = "account_id, object, record_id, external_key, field, crm_value, our_value, disposition, why"
+        sql = f"SELECT {columns} FROM read_parquet({quoted(str(file))}) ORDER BY account_id, object, record_id, external_key, field"
+        found: list[dict[str, Any]] = con.sql(sql).to_arrow_table().to_pylist()
+        return found
+    finally:
+        con.close()
+
+
+def _print_preview(rows: list[dict[str, Any]], fields: int) -> None:
+    last = None
+    for row in rows[:PREVIEW_ROWS]:
+        record = row["record_id"] or row["external_key"]
+        if record != last:
+            out.print(f"  [bold]{row['object']} {safe(record)}[/]")
+        last = record
+        kept = "" if row["disposition"] == "send" else f"  ({row['disposition']}: {safe(row['why'])})"
+        out.print(f"    {row['field']}: {safe(row['crm_value']) or '(empty)'} → {safe(row['our_value']) or '(empty)'}{kept}", soft_wrap=True)
+    if len(rows) > PREVIEW_ROWS:
+        out.print(f"  … and {fields - PREVIEW_ROWS:,} more fields; --json lists all.")
+    if not rows:
+        out.print("  Nothing would change.")
 
 
 def _line(label: str, parts: list[str]) -> None:

@@ -90,8 +90,11 @@ def _where(result: DemoResult, rows: list[dict[str, Any]], keep: bool) -> None:
             "\nTo look around: [bold]scoresync demo --keep[/] leaves the sandbox running, with an account's page as a CSM sees it.", soft_wrap=True
         )
         return
-    out.print(f"\nLook at an account as a CSM: {result.sandbox['url']}/lightning/r/Account/{first}/view?lang=ja")
+    out.print(f"\nLook at an account as a CSM: {result.sandbox['url']}/lightning/r/Account/{first}/view?lang=ja", soft_wrap=True)
     out.print("In another terminal:")
     for name, value in result.environment.items():
         out.print(f"  export {name}={value}", soft_wrap=True)
-    out.print(f"  scoresync explain {first}\n  scoresync run --dry-run\nCtrl-C ends the sandbox; its files stay in {result.settings.lake.parent}.")
+    out.print(
+        f"  scoresync explain {first}\n  scoresync run --dry-run\nCtrl-C ends the sandbox; its files stay in {result.settings.lake.parent}.",
+        soft_wrap=True,
+    )
