@@ -1,10 +1,15 @@
 """Writing to the sandbox: every type, three states per value, one result per record, whichever API."""
 
+from datetime import date
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from connectors.base import RecordWrite, WriteState
 from connectors.salesforce.connector import Salesforce
 from connectors.sandbox_kit import SandboxProcess
+from connectors.values import canonical
 from tests.connectors import orgs
 from tests.connectors.orgs import CSQL_FIELDS, KEY, WRITTEN, update
 
@@ -144,3 +149,34 @@ def test_one_unreadable_value_does_not_take_the_whole_call_along(box: SandboxPro
     assert [r.state == WriteState.OK for r in results] == [True, True, True, False, True]
     assert results[3].record_id == ids[3]
     assert "type" in results[3].message
+
+
+_VALUES = st.fixed_dictionaries(
+    {},
+    optional={
+        "score": st.none() | st.integers(-999, 999).map(str),
+        "share": st.none() | st.decimals(-999, 999, places=2).map(lambda d: canonical(d, orgs.SHARE)),
+        "tier": st.none() | st.sampled_from(["1", "2", "3"]),
+        "reason": st.none() | st.text(st.sampled_from("aé要😀 ,\"'\n#N/A"), min_size=1, max_size=12).map(lambda t: canonical("x" + t, orgs.REASON)),
+        "open": st.sampled_from(["true", "false"]),
+        "notice": st.none() | st.dates(date(1990, 1, 1), date(2100, 1, 1)).map(str),
+    },
+)
+
+
+@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(first=st.lists(_VALUES, min_size=8, max_size=8), then=st.lists(_VALUES, min_size=8, max_size=8))
+def test_the_result_is_the_same_whichever_api_was_used(
+    box: SandboxProcess, crm: Salesforce, first: list[dict[str, str | None]], then: list[dict[str, str | None]]
+) -> None:
+    found = []
+    for api in ("collections", "bulk"):
+        ids = orgs.make_accounts(box, 8)
+        for values in (first, then):
+            results = _write(crm, api, [update(i, **v) for i, v in zip(ids, values, strict=True)])
+            assert {r.state for r in results} == {WriteState.OK}, results
+        seen = crm.reread(WRITTEN, ids)
+        found.append([seen[i] for i in ids])
+    assert found[0] == found[1]
+    expected = [{**{f.key: "false" if f.key == "open" else None for f in WRITTEN}, **a, **b} for a, b in zip(first, then, strict=True)]
+    assert found[0] == expected
