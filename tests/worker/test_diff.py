@@ -54,8 +54,8 @@ AGREED = own(
 )  # fmt: skip
 DECIDED: Row = {
     "account_id": "A1", "state": "scored", "score": 58, "tier_label": "3", "seat_use": 62.4, "main_reason_en": "falling",
-    "main_reason_ja": "減っています", "notice_on": date(2027, 2, 28), "scored_at": AS_OF, "csql_flag": False, "delta_28d": -12, "data_status_en": "80 %", "data_status_ja": "80 %",
-    "first_on": ON, "resynced_at": None,
+    "main_reason_ja": "減っています", "notice_on": date(2027, 2, 28), "scored_at": AS_OF, "csql_flag": False, "delta_28d": -12,
+    "data_status_en": "80 %", "data_status_ja": "80 %", "first_on": ON, "resynced_at": None,
 }  # fmt: skip
 
 

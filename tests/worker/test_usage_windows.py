@@ -182,6 +182,7 @@ def test_rows_of_files_that_are_not_live_do_not_count() -> None:
     tenant = customer(lake)
     lake.make_use(lake.make_file(), tenant, before(1), ["a"])
     lake.make_use("replaced", tenant, before(1), ["a", "b", "c"])
+    lake.add("usage_file_days", file_id="replaced", day=before(1), rows=3)
     con, _ = join(lake, make_mappings())
     assert by(con, "accounts")["A1"]["events_28d"] == 1
 

@@ -5,7 +5,6 @@ SELECT connection, id FROM {{relation}} WHERE {{where}} GROUP BY ALL HAVING coun
 
 -- name: latest
 -- The current version of every record: greatest (modified_at, read_at, part). Tombstones and merged-away records are still in it.
-CREATE OR REPLACE TEMP TABLE {{out}} AS
 SELECT {{columns}} FROM {{relation}} AS r
 WHERE {{where}} AND NOT EXISTS (FROM j_repeated AS d WHERE d.connection IS NOT DISTINCT FROM r.connection AND d.id = r.id)
 UNION ALL
@@ -14,7 +13,11 @@ SELECT {{names}} FROM (
         PARTITION BY r.connection, r.id ORDER BY r.modified_at DESC NULLS LAST, r.read_at DESC NULLS LAST, {{part}} DESC) AS version_
     FROM {{relation}} AS r
     WHERE {{where}} AND EXISTS (FROM j_repeated AS d WHERE d.connection IS NOT DISTINCT FROM r.connection AND d.id = r.id)
-) WHERE version_ = 1;
+) WHERE version_ = 1
+
+-- name: single
+-- The same where no record has a second version.
+SELECT {{columns}} FROM {{relation}} AS r WHERE {{where}}
 
 -- name: masters
 -- Merged-away account -> the survivor at the end of its chain. Chains are followed at most 20 deep, so a circle in dirty data ends.

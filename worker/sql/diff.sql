@@ -34,6 +34,18 @@ SELECT record_id, external_key, account_id, change.field AS field, change.base A
 FROM (SELECT record_id, external_key, account_id, unnest(list_filter([{{changes}}], lambda x: x IS NOT NULL)) AS change
       FROM ({{pair}}) WHERE {{any}});
 
+-- name: free_changes
+-- Nothing is held and nothing was refused: only what does not fit is kept back. What rides along goes only with a change that is sent.
+INSERT INTO changes
+WITH moving AS (
+    SELECT record_id, external_key FROM f_change WHERE mode <> 'ride_along' AND invalid IS NULL GROUP BY ALL
+)
+SELECT {{object}}, c.record_id, c.external_key, c.account_id, c.field, c.crm_value, c.our_value, CASE WHEN c.mode = 'aged' THEN 'ride_along' ELSE c.mode END,
+       CASE WHEN c.invalid IS NULL THEN 'send' ELSE 'invalid' END, coalesce(c.invalid, CASE WHEN c.mode = 'aged' THEN 'refreshed by age' END)
+FROM f_change AS c
+WHERE c.mode <> 'ride_along' OR EXISTS (FROM moving AS m WHERE m.record_id IS NOT DISTINCT FROM c.record_id AND m.external_key IS NOT DISTINCT FROM c.external_key)
+ORDER BY c.record_id, c.external_key, c.field;
+
 -- name: changes
 INSERT INTO changes
 WITH said AS (

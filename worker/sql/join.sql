@@ -80,15 +80,11 @@ WITH facts AS (
     LEFT JOIN (SELECT acct, count(*) AS opportunities_open, count(*) FILTER (kind = 'expansion') AS expansion_open
                FROM j_open_opportunity GROUP BY acct) AS qf ON qf.acct = u.account_id
 )
-SELECT {{columns}}, sales_touch_on AS x_sales_touch_on FROM everything;
-
--- name: scope
--- Who is served. Churned accounts keep their last score and are not written any more.
-CREATE OR REPLACE TEMP TABLE accounts AS
 SELECT *, CASE WHEN excluded_why IS NULL THEN 'in' ELSE 'excluded' END AS scope FROM (
+    -- who is served; churned accounts keep their last score and are not written any more
     SELECT *, CASE WHEN stage = 'churned' THEN 'churned' WHEN NOT coalesce({{pilot}}, false) THEN 'not in the pilot'
                    WHEN coalesce({{include}}, false) THEN NULL WHEN contracts = 0 THEN 'no open contract' ELSE 'out of scope' END AS excluded_why
-    FROM accounts WHERE {{asked}});
+    FROM (SELECT {{columns}}, sales_touch_on AS x_sales_touch_on FROM everything) WHERE {{asked}});
 
 -- name: segment_fit
 CREATE OR REPLACE TEMP TABLE j_fit AS

@@ -35,6 +35,11 @@ SELECT s.source, s.last_day AS feed_day, t.tenant_key, t.product, t.feature, t.d
 FROM {{usage_tenant_day}} AS t JOIN {{usage_file}} AS f ON f.file_id = t.file_id JOIN j_source AS s ON s.source = f.source
 WHERE s.kind = 'events' AND s.replaces NOT IN ('day', 'tenant_day') AND {{tenants}}
 
+-- name: days_plain
+-- One source whose every file counts: nothing to look up per row.
+SELECT {{source}} AS source, {{feed_day}} AS feed_day, t.tenant_key, t.product, t.feature, t.day, t.events, t.seconds
+FROM {{usage_tenant_day}} AS t WHERE {{tenants}}
+
 -- name: days_day
 SELECT s.source, s.last_day AS feed_day, t.tenant_key, t.product, t.feature, t.day, t.events, t.seconds
 FROM {{usage_tenant_day}} AS t JOIN j_day_owner AS o ON o.file_id = t.file_id AND o.day = t.day JOIN j_source AS s ON s.source = o.source
@@ -50,6 +55,10 @@ WHERE s.kind = 'events'
 SELECT s.source, t.tenant_key, t.product, t.user_hash, t.block, t.days
 FROM {{usage_user_days}} AS t JOIN {{usage_file}} AS f ON f.file_id = t.file_id JOIN j_source AS s ON s.source = f.source
 WHERE s.kind = 'events' AND s.replaces NOT IN ('day', 'tenant_day') AND t.block BETWEEN {{first_block}} AND {{last_block}} AND {{tenants}}
+
+-- name: users_plain
+SELECT {{source}} AS source, t.tenant_key, t.product, t.user_hash, t.block, t.days
+FROM {{usage_user_days}} AS t WHERE t.block BETWEEN {{first_block}} AND {{last_block}} AND {{tenants}}
 
 -- name: users_day
 SELECT s.source, t.tenant_key, t.product, t.user_hash, t.block, t.days & k.mask AS days
@@ -78,12 +87,14 @@ SELECT source, tenant_key, product, feature,
 FROM ({{days}}) WHERE day <= {{end}} AND day <= feed_day GROUP BY ALL;
 
 -- name: user_flags
--- Grain: source, tenant, product, user; bit 1 = active in 28 days, 2 = in the 28 before, 4 = in 14 days.
+-- Grain: account (by its number), product, user; bit 1 = active in 28 days, 2 = in the 28 before, 4 = in 14 days.
+-- One user in two contracts or sources of an account is one person. The product is the row's own, else the contract line's.
 CREATE OR REPLACE TEMP TABLE j_user_flag AS
-SELECT source, tenant_key, product, user_hash,
-       bit_or(CASE WHEN days & {{mask_28d}} <> 0 THEN 1 ELSE 0 END | CASE WHEN days & {{mask_prev}} <> 0 THEN 2 ELSE 0 END
-              | CASE WHEN days & {{mask_14d}} <> 0 THEN 4 ELSE 0 END) AS flags
-FROM ({{users}}) GROUP BY ALL HAVING flags <> 0;
+SELECT t.n, coalesce(u.product, t.line_product) AS product, u.user_hash,
+       bit_or(CASE WHEN u.days & {{mask_28d}} <> 0 THEN 1 ELSE 0 END | CASE WHEN u.days & {{mask_prev}} <> 0 THEN 2 ELSE 0 END
+              | CASE WHEN u.days & {{mask_14d}} <> 0 THEN 4 ELSE 0 END) AS flags
+FROM ({{users}}) AS u JOIN j_tenant AS t ON t.source = u.source AND t.tenant_key = u.tenant_key
+WHERE t.acct IS NOT NULL AND u.days & ({{mask_28d}} | {{mask_prev}}) <> 0 GROUP BY ALL;
 
 -- name: snapshots
 -- Grain: source, tenant, product, metric: the latest fact not after `on`.
@@ -93,13 +104,16 @@ FROM {{usage_snapshot}} AS t JOIN {{usage_file}} AS f ON f.file_id = t.file_id J
 WHERE s.kind = 'snapshot' AND t.occurred_at <= {{on}} AND {{tenants}} GROUP BY ALL;
 
 -- name: match_keys
--- Declared keys only. A key that two accounts carry matches nobody: it is listed, never guessed.
+-- Declared keys only. A key that two accounts carry matches nobody: it is listed, never guessed. `n` numbers the accounts: a short key to group by.
 CREATE OR REPLACE TEMP TABLE j_match AS
-SELECT 'account' AS matches, match_key AS tenant_key, min(id) AS acct, count(DISTINCT id) AS claimants, NULL::VARCHAR AS product
-FROM j_account WHERE match_key IS NOT NULL GROUP BY match_key
-UNION ALL
-SELECT 'contract', match_key, min(acct), count(DISTINCT acct), CASE WHEN count(DISTINCT product) = 1 THEN min(product) END
-FROM j_line WHERE match_key IS NOT NULL AND acct IN (SELECT id FROM j_account) GROUP BY match_key;
+WITH claimed AS (
+    SELECT 'account' AS matches, match_key AS tenant_key, min(id) AS acct, count(DISTINCT id) AS claimants, NULL::VARCHAR AS product
+    FROM j_account WHERE match_key IS NOT NULL GROUP BY match_key
+    UNION ALL
+    SELECT 'contract', match_key, min(acct), count(DISTINCT acct), CASE WHEN count(DISTINCT product) = 1 THEN min(product) END
+    FROM j_line WHERE match_key IS NOT NULL AND acct IN (SELECT id FROM j_account) GROUP BY match_key
+)
+SELECT *, CAST(dense_rank() OVER (ORDER BY acct) AS INTEGER) AS n FROM claimed;
 
 -- name: tenants
 CREATE OR REPLACE TEMP TABLE j_tenant AS
@@ -108,10 +122,13 @@ WITH seen AS (
     UNION ALL
     SELECT source, tenant_key, NULL, max(occurred_on) FROM j_snapshot GROUP BY ALL
 )
-SELECT s.source, c.kind, s.tenant_key, CASE WHEN m.claimants = 1 THEN m.acct END AS acct, m.product AS line_product, c.first_day, c.last_day,
+SELECT s.source, c.kind, s.tenant_key, CASE WHEN m.claimants = 1 THEN m.acct END AS acct, m.n, m.product AS line_product, c.first_day, c.last_day,
        CASE WHEN s.tenant_key IS NULL THEN 'no key' WHEN m.claimants > 1 THEN 'ambiguous' WHEN m.acct IS NULL THEN 'unknown key' END AS why,
        s.events_28d, s.last_used_on
 FROM seen AS s JOIN j_source AS c ON c.source = s.source LEFT JOIN j_match AS m ON m.matches = c.matches AND m.tenant_key = s.tenant_key;
+
+-- name: numbers
+CREATE OR REPLACE TEMP TABLE j_number AS SELECT DISTINCT acct, n FROM j_match WHERE claimants = 1;
 
 -- name: unmatched
 CREATE OR REPLACE TEMP TABLE usage_unmatched AS
@@ -144,15 +161,14 @@ summed AS (
 SELECT d.first_day, s.* FROM summed AS s JOIN fed AS d ON d.acct = s.acct;
 
 -- name: user_facts
--- One user in two contracts or products of an account counts once.
 CREATE OR REPLACE TEMP TABLE j_user_facts AS
-WITH person AS (
-    SELECT t.acct, u.user_hash, bit_or(u.flags) AS flags
-    FROM j_user_flag AS u JOIN j_tenant AS t ON t.source = u.source AND t.tenant_key = u.tenant_key WHERE t.acct IS NOT NULL GROUP BY ALL
+WITH person AS (SELECT n, user_hash, bit_or(flags) AS flags FROM j_user_flag GROUP BY ALL),
+counted AS (
+    SELECT n, count(*) FILTER (flags & 1 <> 0) AS active_users_28d, count(*) FILTER (flags & 2 <> 0) AS active_users_prev_28d,
+           count(*) FILTER (flags & 4 <> 0) AS active_users_14d
+    FROM person GROUP BY n
 )
-SELECT acct, count(*) FILTER (flags & 1 <> 0) AS active_users_28d, count(*) FILTER (flags & 2 <> 0) AS active_users_prev_28d,
-       count(*) FILTER (flags & 4 <> 0) AS active_users_14d
-FROM person GROUP BY acct;
+SELECT a.acct, c.* EXCLUDE (n) FROM counted AS c JOIN j_number AS a ON a.n = c.n;
 
 -- name: product_usage_facts
 CREATE OR REPLACE TEMP TABLE j_product_usage AS
@@ -160,11 +176,9 @@ WITH summed AS (
     SELECT u.acct, u.product, sum(events_28d) AS events_28d, sum(events_28d) FILTER (f.kind = 'core') AS core_events_28d,
            sum(events_28d) FILTER (f.kind = 'advanced') AS advanced_events_28d
     FROM j_used AS u LEFT JOIN j_feature AS f ON f.product = u.product AND f.feature = u.feature GROUP BY ALL
-), person AS (
-    SELECT t.acct, coalesce(u.product, t.line_product) AS product, u.user_hash, bit_or(u.flags) AS flags
-    FROM j_user_flag AS u JOIN j_tenant AS t ON t.source = u.source AND t.tenant_key = u.tenant_key WHERE t.acct IS NOT NULL GROUP BY ALL
 ), counted AS (
-    SELECT acct, product, count(*) FILTER (flags & 1 <> 0) AS users_28d, count(*) FILTER (flags & 2 <> 0) AS users_prev_28d FROM person GROUP BY ALL
+    SELECT a.acct, u.product, count(*) FILTER (u.flags & 1 <> 0) AS users_28d, count(*) FILTER (u.flags & 2 <> 0) AS users_prev_28d
+    FROM j_user_flag AS u JOIN j_number AS a ON a.n = u.n GROUP BY ALL
 )
 SELECT acct, product, events_28d, core_events_28d, advanced_events_28d, users_28d, users_prev_28d
 FROM summed FULL JOIN counted USING (acct, product);

@@ -4,7 +4,7 @@ import duckdb
 
 from connectors.entities import Entity, columns
 from worker.sql import literal, query_sql
-from worker.steps._relations import LakeRelations, Moment, columns_of
+from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of
 
 #: Human-owned fields read from the record: key in writeback.yml -> type.
 HUMAN = {"override_score": "BIGINT", "override_until": "DATE", "pulse": "VARCHAR", "onboarding_outcome": "VARCHAR"}
@@ -13,10 +13,20 @@ _CHILDREN = (Entity.CONTRACT, Entity.ACTIVITY, Entity.CONTACT, Entity.TICKET, En
 
 
 def load_latest(con: duckdb.DuckDBPyConnection, relation: str, out: str, *, part: str = "NULL", where: str = "true", exprs: dict[str, str]) -> None:
-    """Temp table `out`: the latest version of each record, with the columns of `exprs` (name -> expression over `r`)."""
+    """View `out`: the latest version of each record, with the columns of `exprs` (name -> expression over `r`).
+
+    Where every record has a single version and all are asked for, the view reads the lake itself; else it stands on a temp table.
+    """
     con.execute(query_sql("crm", "repeated_ids", relation=relation, where=where))
-    listed = ", ".join(f"{expr} AS {name}" for name, expr in exprs.items())
-    con.execute(query_sql("crm", "latest", relation=relation, out=out, where=where, columns=listed, names=", ".join(exprs), part=part))
+    slots = {"relation": relation, "where": where, "columns": ", ".join(f"{expr} AS {name}" for name, expr in exprs.items())}
+    if not any_rows(con, "j_repeated"):
+        rows = query_sql("crm", "single", **slots)
+    else:
+        rows = query_sql("crm", "latest", **slots, names=", ".join(exprs), part=part)
+    if where != "true" or any_rows(con, "j_repeated"):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {out}_rows AS {rows}")
+        rows = f"SELECT * FROM {out}_rows"
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {out} AS {rows}")
 
 
 def load_crm(con: duckdb.DuckDBPyConnection, lake: LakeRelations, only: str | None) -> None:
@@ -33,8 +43,8 @@ def load_crm(con: duckdb.DuckDBPyConnection, lake: LakeRelations, only: str | No
     exprs = {name: f"r.{name}" for name in columns(Entity.ACCOUNT)}
     exprs |= {f"own_{k}": f"TRY_CAST(r.own_{k} AS {t})" if f"own_{k}" in present else f"NULL::{t}" for k, t in HUMAN.items()}
     where = "true" if only is None else "id IN (SELECT id FROM j_load)"
-    load_latest(con, accounts, "j_account", part=lake.part, where=where, exprs=exprs)
-    con.execute("DELETE FROM j_account WHERE coalesce(deleted, false) OR master_id IS NOT NULL")
+    load_latest(con, accounts, "j_account_version", part=lake.part, where=where, exprs=exprs)
+    con.execute("CREATE OR REPLACE TEMP TABLE j_account AS SELECT * FROM j_account_version WHERE NOT coalesce(deleted, false) AND master_id IS NULL")
     for entity in _CHILDREN:
         _load_child(con, lake, entity, only is not None)
 

@@ -3,16 +3,14 @@
 Dates always carry their year and counts never a unit of ours, so that no text changes because a day or a year went by.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 
-from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, CSQL_SLOTS, INDICATOR_SLOTS, RESULTS
+from mappings.columns import Column
+from mappings.texts import SLOTS, Slot, format_of, parse
 from worker.sql import ident, literal
 
-_SLOT = re.compile(r"\{(\w+)(?::(\w+))?\}")
-
-#: Types of every column a slot can name.
-TYPES: dict[str, str] = {name: c.type for group in (ACCOUNTS, ACCOUNT_PRODUCTS, RESULTS, INDICATOR_SLOTS, CSQL_SLOTS) for name, c in group.items()}
+#: Every column that a slot of any text can name.
+COLUMNS: dict[str, Column] = {name: column for group in SLOTS.values() for name, column in group.items()}
 
 _UNKNOWN = "–"
 
@@ -22,28 +20,14 @@ def text_sql(template: str, language: str, columns: Mapping[str, str] | None = N
 
     A slot without a value reads as a dash; the text itself is never null.
     """
-    parts: list[str] = []
-    last = 0
-    for slot in _SLOT.finditer(template):
-        if slot.start() > last:
-            parts.append(literal(template[last : slot.start()]))
-        name, form = slot[1], slot[2] or _default_format(TYPES.get(slot[1], "VARCHAR"))
-        expr = (columns or {}).get(name) or ident(f"{name}_{language}" if name.endswith("_title") else name)
-        parts.append(f"coalesce({_formatted_sql(expr, form, language)}, '{_UNKNOWN}')")
-        last = slot.end()
-    if last < len(template) or not parts:
-        parts.append(literal(template[last:]))
+    parts = [_slot_sql(part, language, columns or {}) if isinstance(part, Slot) else literal(part) for part in parse(template)]
     return "(" + " || ".join(parts) + ")"
 
 
-def _default_format(kind: str) -> str:
-    if kind == "DATE":
-        return "date"
-    if kind == "BIGINT":
-        return "int"
-    if kind == "DOUBLE":
-        return "dec1"
-    return "money" if kind.startswith("DECIMAL") else "text"
+def _slot_sql(slot: Slot, language: str, columns: Mapping[str, str]) -> str:
+    column = COLUMNS.get(slot.column, Column("VARCHAR", "crm", slot.column))
+    expr = columns.get(slot.column) or ident(f"{slot.column}_{language}" if slot.column.endswith("_title") else slot.column)
+    return f"coalesce({_formatted_sql(expr, format_of(slot, column), language)}, '{_UNKNOWN}')"
 
 
 def _formatted_sql(expr: str, form: str, language: str) -> str:

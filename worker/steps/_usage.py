@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from mappings.models import Mappings
 from worker.sql import literal, query_sql
-from worker.steps._relations import LakeRelations, Moment, scalar
+from worker.steps._relations import LakeRelations, Moment, any_rows, scalar
 
 _EPOCH = date(1970, 1, 1)
 _BLOCK_DAYS = 64
@@ -93,9 +93,10 @@ def load_usage(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Ma
     con.execute(query_sql("usage", "day_masks"))
     days = days_sql(con, lake, tenants)
     con.execute(query_sql("usage", "tenant_features", **slots, days=days))
-    con.execute(query_sql("usage", "user_flags", **slots, users=_union(con, "users", slots)))
     con.execute(query_sql("usage", "snapshots", **slots))
-    for name in ("tenants", "unmatched", "used", "usage_facts", "user_facts", "product_usage_facts", "setup_facts"):
+    con.execute(query_sql("usage", "tenants"))
+    con.execute(query_sql("usage", "user_flags", **slots, users=_union(con, "users", lake, slots)))
+    for name in ("numbers", "unmatched", "used", "usage_facts", "user_facts", "product_usage_facts", "setup_facts"):
         con.execute(query_sql("usage", name))
     known = scalar(con, f"SELECT 1 FROM {lake.usage_user_days} LIMIT 1") is not None
     return Windows(windows.end, windows.connected, known)
@@ -103,14 +104,22 @@ def load_usage(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Ma
 
 def days_sql(con: duckdb.DuckDBPyConnection, lake: LakeRelations, tenants: str) -> str:
     """The tenant-day rows that count, over the sources that there are."""
-    return _union(con, "days", {"usage_tenant_day": lake.usage_tenant_day, "usage_file": lake.usage_file, "tenants": tenants})
+    return _union(con, "days", lake, {"usage_tenant_day": lake.usage_tenant_day, "usage_file": lake.usage_file, "tenants": tenants})
 
 
-def _union(con: duckdb.DuckDBPyConnection, what: str, slots: dict[str, str]) -> str:
+def _union(con: duckdb.DuckDBPyConnection, what: str, lake: LakeRelations, slots: dict[str, str]) -> str:
     """One branch per way of replacing that a source uses, so that the usual one pays for no other."""
-    used = {str(r[0]) for r in con.execute("SELECT DISTINCT replaces FROM j_source WHERE kind = 'events'").fetchall()}
-    branches = [name for name in ("file", "day", "tenant_day") if name in used or (name == "file" and (not used or used - {"day", "tenant_day"}))]
-    return " UNION ALL ".join(query_sql("usage", f"{what}_{name}", **slots) for name in branches)
+    found = con.execute("SELECT source, replaces, last_day FROM j_source WHERE kind = 'events'").fetchall()
+    used = {"file" if replaces not in ("day", "tenant_day") else str(replaces) for _, replaces, _ in found}
+    if len(found) == 1 and used == {"file"} and not _dead_files(con, lake):
+        return query_sql("usage", f"{what}_plain", **slots, source=literal(found[0][0]), feed_day=f"CAST({literal(found[0][2])} AS DATE)")
+    return " UNION ALL ".join(query_sql("usage", f"{what}_{name}", **slots) for name in ("file", "day", "tenant_day") if name in (used or {"file"}))
+
+
+def _dead_files(con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> bool:
+    """Rows of replaced files, or of sources no longer declared, still lie in the lake."""
+    live = f"SELECT file_id FROM {lake.usage_file} AS f JOIN j_source AS s ON s.source = f.source"
+    return any_rows(con, f"(SELECT 1 FROM {lake.usage_file_days} WHERE file_id NOT IN ({live}))")
 
 
 def _slots(lake: LakeRelations, windows: Windows, moment: Moment, tenants: str) -> dict[str, str]:

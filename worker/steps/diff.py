@@ -16,7 +16,7 @@ from worker.items import Item, NewItem, Outcome, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps._crm import load_latest
 from worker.steps._lake import bring, leave, moment_of, open_lake, table_of
-from worker.steps._relations import LakeRelations, Moment, columns_of
+from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
 from worker.store import registers
 
 CHANGES = {
@@ -56,7 +56,9 @@ def diff_accounts(
             _load_writes(con, lake, entity, [s.field for s in sides])
             _compare(con, entity, sides, moment)
             against = objections or Objections()
-            con.execute(query_sql("diff", "changes", object=literal(entity.value), held=against.held, rejected=against.rejected))
+            free = not any_rows(con, against.held) and not any_rows(con, against.rejected)
+            slots = {"object": literal(entity.value)} | ({} if free else {"held": against.held, "rejected": against.rejected})
+            con.execute(query_sql("diff", "free_changes" if free else "changes", **slots))
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,14 @@ def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: E
     exprs = {"record_id": "r.id", "read_at": "r.read_at", "gone": "coalesce(r.deleted, false) OR r.master_id IS NOT NULL"}
     exprs |= {f"own_{f.key}": f"r.own_{f.key}" if f"own_{f.key}" in present else "NULL::VARCHAR" for f in fields}
     key = "account_id" if entity == Entity.ACCOUNT else "record_id"
-    load_latest(con, relation, "f_record", part=lake.part, where=f"id IN (SELECT {key} FROM {ours})", exprs=exprs)
-    con.execute("DELETE FROM f_record WHERE gone")
+    where = "true" if entity == Entity.ACCOUNT and _all_asked(con, relation, ours) else f"id IN (SELECT {key} FROM {ours})"
+    load_latest(con, relation, "f_version", part=lake.part, where=where, exprs=exprs)
+    con.execute("CREATE OR REPLACE TEMP VIEW f_record AS SELECT * FROM f_version WHERE NOT gone")
+
+
+def _all_asked(con: duckdb.DuckDBPyConnection, relation: str, ours: str) -> bool:
+    """Most records are asked for, so that picking them out first would only cost a second pass."""
+    return bool(scalar(con, f"SELECT (SELECT count(*) FROM {ours}) * 2 > (SELECT count(*) FROM {relation})"))
 
 
 def _load_writes(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, fields: list[WriteField]) -> None:

@@ -41,8 +41,9 @@ def join_accounts(
     build_crm_facts(con, moment, past=past)
     windows = load_usage(con, lake, mappings, moment, some=only is not None)
     connected = _build_feeds(con, lake, mappings, moment, windows)
-    con.execute(query_sql("join", "accounts", **_account_slots(mappings, moment, windows, connected)))
-    _build_scope(con, mappings, only)
+    con.execute(query_sql("join", "accounts", **_account_slots(mappings, moment, windows, connected), **_scope_slots(mappings, only)))
+    if only is not None:  # which tenants belong to nobody is a question for full runs
+        con.execute("DELETE FROM usage_unmatched")
     _build_products(con, lake, connected, population=only is None)
     return _counts(con, lake, windows)
 
@@ -85,12 +86,10 @@ def _account_slots(mappings: Mappings, moment: Moment, windows: Windows, connect
     }  # fmt: skip
 
 
-def _build_scope(con: duckdb.DuckDBPyConnection, mappings: Mappings, only: str | None) -> None:
+def _scope_slots(mappings: Mappings, only: str | None) -> dict[str, str]:
     pilot = "true" if not mappings.scope.pilot else f"account_id IN ({', '.join(literal(a) for a in mappings.scope.pilot)})"
     asked = "true" if only is None else "account_id IN (SELECT account_id FROM j_only)"
-    con.execute(query_sql("join", "scope", pilot=pilot, include=mappings.scope.include or "contracts > 0", asked=asked))
-    if only is not None:  # which tenants belong to nobody is a question for full runs
-        con.execute("DELETE FROM usage_unmatched")
+    return {"pilot": pilot, "include": mappings.scope.include or "contracts > 0", "asked": asked}
 
 
 def _build_products(con: duckdb.DuckDBPyConnection, lake: LakeRelations, connected: dict[str, bool], *, population: bool) -> None:
