@@ -27,12 +27,16 @@ class _PlainAdapter(HTTPAdapter):
 
 
 def log_in(box: SandboxProcess, run_as: str = "admin") -> Salesforce:
-    """A session of the app that runs as `admin` or `integration`."""
+    """A session of the app that runs as `admin` or `integration`, or of a person (`csm`, `sales`) by name and password."""
     session = requests.Session()
     session.trust_env = False
     session.mount("https://", _PlainAdapter(box.url))
-    key, secret = box.app(run_as)
-    return Salesforce(consumer_key=key, consumer_secret=secret, domain="acme.my", session=session, version=VERSION)
+    if run_as in ("admin", "integration"):
+        key, secret = box.app(run_as)
+        return Salesforce(consumer_key=key, consumer_secret=secret, domain="acme.my", session=session, version=VERSION)
+    user = box.user(run_as)
+    who = {name: user[name] for name in ("username", "password", "security_token")}
+    return Salesforce(**who, session=session, version=VERSION)
 
 
 def metadata_api(client: Salesforce, box: SandboxProcess) -> Any:

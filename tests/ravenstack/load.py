@@ -2,7 +2,6 @@
 Metadata and Tooling APIs, rights through a permission set, records through Bulk 2.0. Nothing of the product is used."""
 
 import csv
-import shutil
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from simple_salesforce import Salesforce
 
-import mappings as shipped
 from connectors.sandbox_kit import SandboxProcess
+from tests.acceptance.orgs import lay_over
 from tests.acceptance.vendor import log_in, metadata_api
 
 HERE = Path(__file__).parent
@@ -162,16 +161,8 @@ def instant(text: str, form: str) -> str:
 
 
 def mapping_folder(target: Path) -> Path:
-    """The shipped mappings with RavenStack's own laid over them: its indicators, scores, usage and CRM files replace the shipped ones, and the CSQL
-    rules and alerts that name products or columns it does not have are left out."""
-    shutil.copytree(Path(shipped.__file__).parent, target, ignore=shutil.ignore_patterns("*.py", "__pycache__", "csql", "alerts"))
-    for source in (HERE / "mappings").iterdir():
-        if source.is_dir():
-            shutil.rmtree(target / source.name, ignore_errors=True)
-            shutil.copytree(source, target / source.name)
-        else:
-            shutil.copy(source, target / source.name)
-    _add_causes(target / "writeback.yml")
+    """The shipped mappings with RavenStack's own laid over them."""
+    _add_causes(lay_over(HERE / "mappings", target) / "writeback.yml")
     return target
 
 
