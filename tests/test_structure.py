@@ -48,6 +48,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "connectors.usage",
         "mappings",
     ),
+    # starts by itself what Celery's beat would
+    "worker.embedded": ("worker", "celeryconfig", "connectors.errors", "mappings"),
     "worker.demo": ("worker", "connectors", "mappings"),
     "worker.cli": ("worker", "connectors", "mappings"),
     "worker.store": (
