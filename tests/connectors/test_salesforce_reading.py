@@ -56,11 +56,11 @@ def test_ties_of_one_second_are_all_read_over_pages(box: SandboxProcess, crm: Sa
 
 
 def test_deleted_and_merged_records_are_read_with_their_survivor(box: SandboxProcess, crm: Salesforce, tmp_path: Path) -> None:
-    ids = make(box, "gone", 3)
+    ids = make(box, "lost-", 3)
     box.control.write("admin", "Account", [{"Id": ids[0]}], operation="delete")
     box.control.call("merge", {"object": "Account", "master": ids[1], "losers": [ids[2]]})
     for expect in (1, 1_000_000):
-        found = {row["_id"]: (row["_deleted"], row["_master_id"]) for row in rows(crm.read(named("gone"), [], EVER, tmp_path / "p", expect))}
+        found = {row["_id"]: (row["_deleted"], row["_master_id"]) for row in rows(crm.read(named("lost-"), [], EVER, tmp_path / "p", expect))}
         assert found == {ids[0]: ("true", None), ids[1]: ("false", None), ids[2]: ("true", ids[1])}
 
 
