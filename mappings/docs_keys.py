@@ -166,7 +166,6 @@ KEYS: dict[str, dict[str, str]] = {
         "timezone": "zone of time stamps; a plain date is taken as it is",
         "replaces": "what a newer file puts aside: its own former version (file), the same day, the same tenant's day, or the last snapshot",
         "matches": "whose match key the tenant key is",
-        "late_days": "rows older than this against the file's last day are taken, and counted as late",
         "settle_s": "seconds a file must have been left alone before it is read",
         "max_lag_days": "beyond this the feed is late: scores it feeds are held for everyone, and say so",
     },

@@ -303,7 +303,6 @@ class UsageSource(Model):
     timezone: str = "UTC"  # of time stamps; a plain date is taken as it is
     replaces: Literal["file", "day", "tenant_day", "snapshot"] = "file"
     matches: Literal["account", "contract"] = "account"  # whose match_key the tenant_key is
-    late_days: int = Field(default=45, ge=0)  # rows older than this against the file's last day are still taken, but counted as late
     settle_s: int = Field(default=0, ge=0)
     max_lag_days: int = Field(default=3, ge=0)  # later than this the feed is late: scores are held
 
