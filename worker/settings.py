@@ -68,7 +68,6 @@ class Settings(BaseSettings):
     # --- telling people
     slack_webhook: SecretStr | None = Field(default=None, description="Slack incoming webhook URL. Default: none, alerts for Slack wait.")
     alert_timeout_s: float = Field(default=10, gt=0, description="Time-out of one message, seconds. Default 10.")
-    language: Literal["ja", "en"] = Field(default="ja", description="Language of messages to people: ja or en. Default ja.")
 
     # --- this process
     memory_limit: str = Field(

@@ -212,7 +212,7 @@ def slack(given: Given) -> Iterator[type[Slack]]:
     handler = type("Handler", (Slack,), {"messages": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    given.runtime.settings = Settings(slack_webhook=f"http://127.0.0.1:{server.server_port}/hook/canary", language="en")
+    given.runtime.settings = Settings(slack_webhook=f"http://127.0.0.1:{server.server_port}/hook/canary")
     yield handler
     server.shutdown()
     server.server_close()
@@ -244,7 +244,7 @@ def test_a_flip_is_told_once_and_not_again_while_it_cools(given: Given, slack: t
 
 
 def test_a_channel_that_is_not_set_up_holds_nothing_up_and_is_told_later(given: Given, slack: type[Slack]) -> None:
-    there, given.runtime.settings = given.runtime.settings, Settings(language="en")
+    there, given.runtime.settings = given.runtime.settings, Settings()
     alerting(given)
     run = runs.get(given.runtime.ledger, given.go())
     assert (run.state, states(given.runtime)) == (RunState.DONE, ["open"])
