@@ -1,0 +1,131 @@
+"""python -m bench [core | bulk | ingest] [--quick] [--json]: everything, or one part, as a table of ratios."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench import bulk, core, ingest
+
+#: What each ratio is held to (design, section 12).
+HOLD = {"core": 2.0, "increment": 0.10, "bulk": 2.0, "csv": 2.0, "parquet": 2.0}
+HOLD_MIB = {50_000: 300, 200_000: 1024}
+
+Row = tuple[str, str, str, str, str]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    given = _arguments(arguments)
+    report: dict[str, Any] = {}
+    rows: list[Row] = []
+    for part in ("core", "bulk", "ingest"):
+        if given.part in (None, part):
+            report[part] = _PARTS[part](given, _say(part))
+            rows += _ROWS[part](report[part])
+    if given.json:
+        print(json.dumps(report))
+    else:
+        _print_table(rows)
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="?", choices=("core", "bulk", "ingest"), help="one part only; default: all")
+    parser.add_argument("--accounts", type=int, default=200_000, help="accounts of core (default 200,000)")
+    parser.add_argument("--usage-rows", type=int, default=20_000_000, help="usage rows of core (default 20,000,000)")
+    parser.add_argument("--pulled", type=int, default=200_000, help="accounts pulled by Bulk query (default 200,000)")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="rows of the ingested export (default 5,000,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements per side, alternating; the median counts (default 3)")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: shows that both sides agree, not how fast they are")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    given = parser.parse_args(arguments)
+    if given.quick:
+        given.accounts, given.usage_rows, given.pulled, given.rows, given.rounds = 400, 40_000, 1_000, 20_000, 1
+    return given
+
+
+def _say(part: str) -> Callable[[str], None]:
+    """Progress on stderr, so that stdout is the report alone."""
+    began = time.monotonic()
+    return lambda text: print(f"{part} {time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def _core(given: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    found = core.measure(given.accounts, given.usage_rows, given.rounds, say)
+    found["peak_mib"] = {str(given.accounts): found["sides"]["ours"]["peak_mib"]}
+    if not given.quick:
+        small = given.accounts // 4
+        found["peak_mib"][str(small)] = core.peak(small, given.usage_rows // 4, say)
+    return found
+
+
+def _ingest(given: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    say(f"ingesting {given.rows:,} rows as CSV and Parquet")
+    return ingest.measure(given.rows, given.rounds)
+
+
+_PARTS: dict[str, Callable[[argparse.Namespace, Callable[[str], None]], dict[str, Any]]] = {
+    "core": _core,
+    "bulk": lambda given, say: bulk.measure(given.pulled, given.rounds, say),
+    "ingest": _ingest,
+}
+
+
+# --- the table -----------------------------------------------------------------------------------------------------------------------------------
+def _core_rows(found: dict[str, Any]) -> list[Row]:
+    sides = found["sides"]
+    size = f"{found['accounts']:,} accounts, {found['usage_rows']:,} usage rows"
+    rows = [
+        _row(f"join + score + decide + diff, {size}", sides["baseline"], sides["ours"], found["ratio"], found["cpu_ratio"], HOLD["core"]),
+        _row(
+            f"the same, {found['accounts_changed']:,} accounts changed; against ours in full",
+            sides["ours"], sides["increment"], found["increment_ratio"], found["increment_cpu_ratio"], HOLD["increment"],
+        ),
+    ]  # fmt: skip
+    for accounts, mib in found["peak_mib"].items():
+        hold = HOLD_MIB.get(int(accounts))
+        rows.append((f"peak memory, {int(accounts):,} accounts", "", f"{mib:.0f} MiB", "", f"{hold} MiB {_kept(mib, hold)}" if hold else ""))
+    return rows
+
+
+def _bulk_rows(found: dict[str, Any]) -> list[Row]:
+    theirs, ours = (f"{found['sides'][side]['cpu_s']:.2f} s" for side in ("baseline", "ours"))
+    return [(f"Bulk pull of {found['accounts']:,} accounts, CPU", theirs, ours, f"{found['cpu_ratio']:.2f}", _held(found["cpu_ratio"], HOLD["bulk"]))]
+
+
+def _ingest_rows(found: dict[str, Any]) -> list[Row]:
+    rows = []
+    for form in ("csv", "parquet"):
+        one = found[form]
+        theirs, ours = ({name: one[name][side] for name in ("wall_s", "cpu_s")} for side in ("baseline", "ours"))
+        rows.append(_row(f"ingest {form}, {found['rows']:,} rows", theirs, ours, one["ratio"], one["cpu_ratio"], HOLD[form]))
+    return rows
+
+
+_ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {"core": _core_rows, "bulk": _bulk_rows, "ingest": _ingest_rows}
+
+
+def _row(what: str, baseline: dict[str, Any], ours: dict[str, Any], ratio: float, cpu_ratio: float, hold: float) -> Row:
+    walls = [f"{side['wall_s']:.2f} s" for side in (baseline, ours)]
+    return what, walls[0], walls[1], f"{ratio:.2f} (CPU {cpu_ratio:.2f})", _held(ratio, hold)
+
+
+def _held(ratio: float, hold: float) -> str:
+    return f"{hold:g} {_kept(ratio, hold)}"
+
+
+def _kept(found: float, hold: float) -> str:
+    return "held" if found <= hold else "MISSED"
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    table = [("what", "baseline", "ours", "ratio", "hold"), *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(5)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()
