@@ -27,7 +27,7 @@ AFTER_READ = register("pull.read.after", "Raw pages nobody knows of; the next at
 
 
 def plan(ctx: StepContext) -> list[NewItem]:
-    """One item per source; for whole runs also one per new usage file, and one where files vanished or came back."""
+    """One item per source. Usage files lie there already: each new one is a stage item at once, as are those that vanished or came back."""
     run = ctx.run
     found = [_crm_item(place) for place in places(ctx.mappings) if run.accounts is None or account_path(place) is not None]
     return found if run.accounts is not None else [*found, *_usage_items(ctx)]
@@ -46,7 +46,7 @@ def _usage_items(ctx: StepContext) -> list[NewItem]:
         for file in files:
             if file_id(file) not in seen:
                 payload = {**asdict(file), "modified_at": file.modified_at.isoformat(), "kind": "usage"}
-                items.append(NewItem(f"usage/{source.name}/{file_id(file)}", payload))
+                items.append(NewItem(f"usage/{source.name}/{file_id(file)}", payload, step="stage"))
         items += _moved(source.name, known, {file_id(file) for file in files})
     return items
 
@@ -55,7 +55,7 @@ def _moved(source: str, known: list[UsageFileRow], there: set[str]) -> list[NewI
     """Registered files that are gone (their rows still count, and it is reported), and those that came back as they were."""
     gone = [row.id for row in known if row.state == "live" and row.id not in there and not os.path.lexists(row.path)]
     back = [row.id for row in known if row.state == "vanished" and row.id in there]
-    return [NewItem(f"usage/{source}/moved", {"kind": "moved", "vanished": gone, "live": back})] if gone or back else []
+    return [NewItem(f"usage/{source}/moved", {"kind": "moved", "vanished": gone, "live": back}, step="stage")] if gone or back else []
 
 
 def _as_file(row: UsageFileRow) -> UsageFile:
@@ -63,9 +63,7 @@ def _as_file(row: UsageFileRow) -> UsageFile:
 
 
 def run(ctx: StepContext, item: Item) -> Outcome:
-    """Reads one source. A usage file is left where it lies; its stage item reads it."""
-    if item.payload["kind"] != "crm":
-        return Outcome(successors=[NewItem(item.key, item.payload, step="stage")])
+    """Reads one source."""
     place = place_of(ctx.mappings, item.payload)
     stats: dict[str, float] = {}
     with counted(ctx, place.connection, stats) as crm:
