@@ -5,6 +5,7 @@ of a run that is still going, and is the same in every process.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import func, select
@@ -24,9 +25,15 @@ COUNTS = {
     "writes": ("ok", "rejected", "unprocessed", "held", "invalid", "superseded"),
 }
 
+#: Stat of `join` -> what is said where it is not nought. Such rows count as they are.
+ODD = {
+    "join.usage_outside_contract": "{n:,} days of use (per contract, feature and day) lie outside the dates of their contract. They count.",
+    "join.lines_without_account": "{n:,} contract lines name an account that was not read. They count for nobody.",
+}
+
 
 def run_report(ledger: Ledger, run_id: str) -> dict[str, Any]:
-    """The report of a run so far. `brake` and `reason` are there only where there is something to say."""
+    """The report of a run so far. `notes`, `brake` and `reason` are there only where there is something to say."""
     run = runs.get(ledger, run_id)
     sums = _sums(ledger, run_id)
     report: dict[str, Any] = {"run_id": run.id, "as_of": run.as_of.isoformat().replace("+00:00", "Z"), "state": str(run.state)}
@@ -36,11 +43,31 @@ def run_report(ledger: Ledger, run_id: str) -> dict[str, Any]:
     by_kind = {name.removeprefix("calls."): int(n) for name, n in sorted(sums.items()) if name.startswith("calls.")}
     report["calls"] = {**grouped(by_kind), "by_kind": by_kind}
     report["seconds"] = _seconds(ledger, run_id)
+    notes = _notes(run, sums)
+    if notes:
+        report["notes"] = notes
     if run.report.get("brake"):
         report["brake"] = run.report["brake"]
     if run.reason:
         report["reason"] = run.reason
     return report
+
+
+def _notes(run: Run, sums: Mapping[str, float]) -> list[str]:
+    """What a person should know of the data, one sentence each: files that could not be read, fields that are not there, rows that look odd."""
+    notes = []
+    for name, said in sorted(run.report.items()):
+        kind, _, place = name.partition(":")
+        if kind in ("usage_file", "unseen", "notify"):
+            notes.append(str(said))
+        elif kind == "missing" and any(" " in one for one in said):  # the whole source, in the connector's words
+            notes += [f"{place}: {one}" for one in said]
+        elif kind == "missing":
+            notes.append(f"{place} lacks {', '.join(said)}: what is mapped to it is unknown. Map another field, or give this worker's user access.")
+    for name, text in ODD.items():
+        if sums.get(name):
+            notes.append(text.format(n=int(sums[name])))
+    return notes
 
 
 def _sums(ledger: Ledger, run_id: str) -> dict[str, float]:

@@ -18,6 +18,8 @@ from connectors.sandbox_kit import SandboxProcess
 from tests.acceptance import orgs
 from tests.acceptance.vendor import log_in, read_all
 from tests.ravenstack import load, reference
+from worker.cli import exits
+from worker.cli.summary import whole_report
 from worker.items import Run, RunKind
 from worker.store.tables import item
 
@@ -83,6 +85,9 @@ def test_the_repeated_usage_ids_are_named_by_file_and_line(ran: Ran) -> None:
     assert sorted((row["where_"], row["value"]) for row in found) == sorted(expected)
     assert {(row["source"], row["column_"], row["run_id"]) for row in found} == {("feature_usage", "usage_id", ran.run.id)}
     assert all("repeats the row id" in row["reason"] and row["remedy"] for row in found)
+    report = whole_report(ran.worker.runtime, ran.run)  # what `scoresync run --json` and `scoresync runs RUN` show
+    assert sorted((row["where"], row["value"]) for row in report["set_aside"]) == sorted(expected)
+    assert exits.of_run(ran.run, report) == exits.WITH_RESERVE
 
 
 def test_usage_outside_its_contract_is_counted(ran: Ran) -> None:
@@ -100,6 +105,7 @@ def test_usage_outside_its_contract_is_counted(ran: Ran) -> None:
             if (starts and on and on < starts) or (ends and on and on > ends):
                 outside.add((subscription, row["feature_name"], on))
     assert ran.worker.reconciliation(ran.run)["usage_outside_contract"] == len(outside) == 19_414
+    assert any(note.startswith("19,414 days of use") for note in ran.worker.report(ran.run)["notes"])
 
 
 def test_all_scores_equal_the_reference(ran: Ran) -> None:

@@ -9,9 +9,8 @@ from mappings.models import Mappings
 from worker import run as flow
 from worker.cli import exits
 from worker.cli.common import StepProgress, mappings, out, print_json, runtime, settings
-from worker.cli.summary import preview, print_run, safe
+from worker.cli.summary import preview, print_run, safe, whole_report
 from worker.items import Run, RunKind
-from worker.report import run_report
 from worker.runtime import Runtime
 from worker.store import registers
 
@@ -33,7 +32,7 @@ def run(
     with StepProgress("run") as progress, runtime(found, progress) as opened:
         kind = kind_of(opened, full=full, accounts=account)
         ended = flow.finish_run(opened, flow.start_run(opened, customer, kind, accounts=account, dry_run=dry_run))
-        report = run_report(opened.ledger, ended.id)
+        report = whole_report(opened, ended)
         if dry_run:
             report["preview"] = preview(opened, ended)
     return tell(ended, report, as_json)
@@ -77,7 +76,7 @@ def approve(
     with StepProgress("run") as progress, runtime(settings(), progress) as opened:
         flow.approve(opened, run_id, by)
         ended = flow.finish_run(opened, run_id)
-        report = run_report(opened.ledger, run_id)
+        report = whole_report(opened, ended)
     return tell(ended, report, as_json)
 
 

@@ -10,9 +10,8 @@ from mappings.models import Mappings
 from worker.cli import exits
 from worker.cli.common import err, mappings, out, print_json, runtime, settings
 from worker.cli.operate import Json
-from worker.cli.summary import safe
+from worker.cli.summary import safe, whole_report
 from worker.explain import explain_account
-from worker.report import run_report
 from worker.runtime import Runtime, crm_opener
 from worker.settings import Settings
 from worker.store import runs as stored
@@ -119,7 +118,8 @@ def runs(
 def _one_run(opened: Runtime, run_id: str, as_json: bool) -> int:
     from worker.cli.operate import tell
 
-    return tell(stored.get(opened.ledger, run_id), run_report(opened.ledger, run_id), as_json)
+    found = stored.get(opened.ledger, run_id)
+    return tell(found, whole_report(opened, found), as_json)
 
 
 def _all_runs(opened: Runtime, as_json: bool) -> int:

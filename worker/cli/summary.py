@@ -6,11 +6,15 @@ from rich.markup import escape
 
 from worker.cli.common import out
 from worker.items import Run, RunState
+from worker.report import run_report
 from worker.runtime import Runtime
 from worker.store.engine import open_engine, quoted
+from worker.store.schemas import SCHEMAS
 
 #: Fields of a dry run shown on a terminal. Chosen: a few screens.
 PREVIEW_ROWS = 200
+#: Rows set aside that are shown on a terminal. Chosen: one screen.
+ASIDE_ROWS = 25
 #: Said after the state, so that the reader knows what comes next.
 NEXT = {
     RunState.NEEDS_APPROVAL: "Look at the movers above; then `scoresync approve {id} --by YOU`, or fix the mapping and run again.",
@@ -35,6 +39,9 @@ def print_run(run: Run, report: dict[str, Any]) -> None:
     calls = report.get("calls", {})
     _line("calls", [f"{name} {calls.get(name, 0):,}" for name in ("reads", "rereads", "writes", "polls")])
     _line("seconds", [f"{name} {value:.1f}" for name, value in report.get("seconds", {}).items()])
+    for note in report.get("notes", []):
+        out.print(f"  {escape(note)}", soft_wrap=True, highlight=False)
+    _print_aside(report.get("set_aside", []))
     _print_brake(report.get("brake"))
     if "preview" in report:
         _print_preview(report["preview"], report["changes"]["fields"])
@@ -56,6 +63,38 @@ def preview(opened: Runtime, run: Run) -> list[dict[str, Any]]:
         return found
     finally:
         con.close()
+
+
+def whole_report(opened: Runtime, run: Run) -> dict[str, Any]:
+    """The run's report with the rows it set aside."""
+    report, rows = run_report(opened.ledger, run.id), set_aside(opened, run)
+    return {**report, "set_aside": rows} if rows else report
+
+
+def set_aside(opened: Runtime, run: Run) -> list[dict[str, Any]]:
+    """Rows of usage files and CRM records that this run could not use, as far as they are kept: where, which column, which value, why, what to do."""
+    files = opened.lake.files("usage_rejects") + opened.lake.files("crm_rejects")
+    if not files:
+        return []
+    con = open_engine(opened.settings, [opened.lake.root])
+    try:
+        columns = 'source, where_ AS "where", column_ AS "column", value, reason, remedy'
+        relation = opened.lake.relation(files, SCHEMAS["usage_rejects"])
+        sql = f"SELECT {columns} FROM {relation} WHERE run_id = {quoted(run.id)} ORDER BY ALL"
+        found: list[dict[str, Any]] = con.sql(sql).to_arrow_table().to_pylist()
+        return found
+    finally:
+        con.close()
+
+
+def _print_aside(rows: list[dict[str, Any]]) -> None:
+    if rows:
+        out.print(f"  Set aside ({len(rows):,} rows):", highlight=False)
+    for row in rows[:ASIDE_ROWS]:
+        where, column, value, reason, remedy = (safe(row[key]) for key in ("where", "column", "value", "reason", "remedy"))
+        out.print(f"    {where}: {column} {value!r}: {reason}. {remedy}", soft_wrap=True, highlight=False)
+    if len(rows) > ASIDE_ROWS:
+        out.print(f"    … and {len(rows) - ASIDE_ROWS:,} more; --json lists all.", highlight=False)
 
 
 def _print_preview(rows: list[dict[str, Any]], fields: int) -> None:

@@ -138,4 +138,5 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     leave(con, ctx.folder, "usage_unmatched")
     leave_json(ctx.folder, "reconciliation.json", {"run_id": ctx.run.id, "as_of": ctx.run.as_of, **counts})
     stats = {f"accounts.{name}": float(counts[name]) for name in ("in_crm", "excluded")}
-    return Outcome(stats=stats | {f"usage.{name}": float(counts[name]) for name in ("tenants_unmatched", "accounts_without_usage")})
+    stats |= {f"usage.{name}": float(counts[name]) for name in ("tenants_unmatched", "accounts_without_usage")}
+    return Outcome(stats=stats | {f"join.{name}": float(counts[name]) for name in ("usage_outside_contract", "lines_without_account")})
