@@ -1,5 +1,6 @@
 """Work items: claimed once, ended once, given up and taken up again; runs move from step to step, wait, stop and go on."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from multiprocessing.process import BaseProcess
@@ -121,6 +122,30 @@ def test_of_full_and_incremental_runs_one_works_at_a_time(runtime: Runtime) -> N
     with runtime.ledger.transaction() as tx:
         tx.execute(update(run).where(run.c.id == first).values(state="paused"))
     assert claimed(runtime).run_id == second  # a parked run holds nobody up
+
+
+def test_of_many_runs_and_workers_one_run_starts(runtime: Runtime) -> None:
+    for n in range(4):
+        start(runtime, accounts=[f"a{n}"])  # runs that do not coalesce
+    found: list[Item | None] = []
+    threads = [threading.Thread(target=lambda: found.append(claim_next(runtime.ledger, TERMS))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([one for one in found if one is not None]) == 1
+    assert len([r for r in runs.latest(runtime.ledger) if r.state == RunState.RUNNING]) == 1
+
+
+def test_triggers_at_once_coalesce(runtime: Runtime) -> None:
+    found: list[str] = []
+    threads = [threading.Thread(target=lambda: found.append(start(runtime, RunKind.INCREMENT))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
 
 
 def test_an_item_waits_for_its_time(runtime: Runtime) -> None:

@@ -18,6 +18,8 @@ from sqlalchemy.engine import Engine, make_url
 BUSY_TIMEOUT_S = 60
 #: Bound values per statement. SQLite's most is 32,766 (SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL's 65,535.
 VALUES_PER_STATEMENT = 30_000
+#: Any constant, other than that of the migrations.
+RUNS_LOCK = 7_260_413
 
 
 def utc_now() -> datetime:
@@ -56,6 +58,14 @@ class Ledger:
             return utc_now()
         moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         return moment.astimezone(UTC)
+
+    def serialize(self, connection: Connection) -> None:
+        """Until this transaction ends no other one passes here: for the few decisions that read several rows, such as which run may start.
+
+        SQLite's writing transactions are one after the other anyway.
+        """
+        if self.dialect == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(RUNS_LOCK)))
 
     def rows(self, statement: Any) -> list[Any]:
         """All rows of one SELECT."""

@@ -50,16 +50,30 @@ def _claim(ledger: Ledger, terms: Terms, only: ColumnElement[bool] | None) -> It
         now = ledger.now(tx)
         wake(tx, now)
         free = claimable(now, dead_holders(tx))
-        query = select(item.c.id, item.c.state, item.c.failures).join(run, run.c.id == item.c.run_id).where(free)
+        columns = (item.c.id, item.c.state, item.c.failures, run.c.id.label("run_id"), run.c.state.label("run_state"))
+        query = select(*columns).join(run, run.c.id == item.c.run_id).where(free)
         if only is not None:
             query = query.where(only)
         order = (case((run.c.kind == RunKind.RESYNC, 0), else_=1), run.c.created_at, item.c.id)
         found = tx.execute(query.order_by(*order).limit(1).with_for_update(of=item, skip_locked=True)).one_or_none()
-        if found is not None:
+        if found is not None and (found.run_state != RunState.WAITING or _may_start(tx, ledger, found.run_id)):
             claimed = _take(tx, found, terms, now)
     if claimed is not None:
         killpoint(AFTER_CLAIM)
     return claimed
+
+
+def _may_start(tx: Connection, ledger: Ledger, run_id: str) -> bool:
+    """Asked again one at a time: two workers may each have found a waiting run while none was running."""
+    ledger.serialize(tx)
+    return tx.execute(select(run.c.id).where(run.c.id == run_id, or_(run.c.state == RunState.RUNNING, _startable()))).first() is not None
+
+
+def _startable() -> ColumnElement[bool]:
+    """A waiting run that may start: of full and incremental runs one works at a time, a resync always may."""
+    other = run.alias()
+    busy = exists().where(other.c.state == RunState.RUNNING, other.c.kind.in_((RunKind.FULL, RunKind.INCREMENT)))
+    return and_(run.c.state == RunState.WAITING, or_(run.c.kind == RunKind.RESYNC, ~busy))
 
 
 def wake(tx: Connection, now: datetime) -> None:
@@ -76,13 +90,9 @@ def dead_holders(tx: Connection) -> list[str]:
 
 def claimable(due_at: datetime, dead: Sequence[str], lapsed_at: datetime | None = None) -> ColumnElement[bool]:
     """Items (joined to their run) that may be claimed: due, or left by a worker that died or went silent (before `lapsed_at`, default `due_at`)."""
-    other = run.alias()
-    bulky = (RunKind.FULL, RunKind.INCREMENT)
-    busy = exists().where(other.c.state == RunState.RUNNING, other.c.kind.in_(bulky))
-    startable = and_(run.c.state == RunState.WAITING, or_(run.c.kind == RunKind.RESYNC, ~busy))
     abandoned = or_(item.c.leased_until < (lapsed_at or due_at), item.c.holder.in_(dead))
     free = or_(and_(item.c.state == "ready", item.c.not_before <= due_at), and_(item.c.state == "leased", abandoned))
-    return and_(or_(run.c.state == RunState.RUNNING, startable), free)
+    return and_(or_(run.c.state == RunState.RUNNING, _startable()), free)
 
 
 def _take(tx: Connection, found: Any, terms: Terms, now: datetime) -> Item | None:

@@ -36,6 +36,7 @@ def start(
     `as_of` null = now. `statements` are executed in the same transaction, each called with the run's id if it is a function.
     """
     with ledger.transaction() as tx:
+        ledger.serialize(tx)  # two triggers at once must not each miss the other's run
         now = ledger.now(tx)
         tx.execute(ledger.inserts(mappings_snapshot, [{"hash": mappings_hash, "body": mappings_body, "created_at": now}])[0])
         pinned = {"as_of": as_of or now, "pin": manifest.current_pin(tx), "mappings_hash": mappings_hash}
