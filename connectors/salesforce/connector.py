@@ -42,16 +42,13 @@ class Salesforce:
     ) -> None:
         """`fields`: all of writeback.yml, by which answers that name vendor fields are translated."""
         self.name = mapping.connection
+        self.calls: CallCounts = org.counts
         self._org, self._fields, self._language, self._grant_to = org, fields, language, grant_to
         self._object_names = {"account": ACCOUNT, "csql": mapping.csql_object}
         self._objects = Objects(lambda name: org.json("describe", "GET", f"sobjects/{quote(soql.name(name))}/describe"))
         self._reader = Reader(org, self._objects, bulk_above)
         self._writer = Writer(org, self._objects, self._object_names)
         self._ingest = BulkIngest(org)
-
-    @property
-    def calls(self) -> CallCounts:
-        return self._org.counts
 
     @property
     def seconds(self) -> Mapping[str, float]:

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -201,3 +201,22 @@ def test_a_usage_file_that_cannot_be_read_is_named_and_the_others_go_on(org: San
     assert (counts["usage.files_failed"], counts["usage.rows_done"]) == (1, 2)
     assert any("a.csv" in str(text) for text in run.report.values())
     runtime.close()
+
+
+def test_a_row_that_commits_late_with_an_older_stamp_is_not_lost(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    (early,) = org.control.seed("Account", [{"Name": f"{mark}early", "SystemModstamp": "2026-10-01T00:00:00.000Z"}])
+    flows.go(runtime, mappings, RunKind.FULL)
+    # stamped before the last window's end, visible only after it was read
+    stamp = (datetime.now(UTC) - timedelta(seconds=30)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    (late,) = org.control.seed("Account", [{"Name": f"{mark}late", "SystemModstamp": stamp}])
+    flows.go(runtime, mappings)
+    assert set(flows.current(runtime, Entity.ACCOUNT, OWN)) == {early, late}
+
+
+def test_our_own_write_comes_back_and_is_no_other_row(org: SandboxProcess, runtime: Runtime, mappings: Mappings, mark: str) -> None:
+    (only,) = org.control.seed("Account", [{"Name": f"{mark}1", "SystemModstamp": "2026-10-01T00:00:00.000Z"}])
+    flows.go(runtime, mappings, RunKind.FULL)
+    orgs.open_crm(org).write(orgs.WRITTEN, [orgs.update(only, score="61")], key_field=None)
+    run = flows.go(runtime, mappings)
+    assert flows.stats(runtime, run.id)["pull.account.rows"] == 1
+    assert flows.current(runtime, Entity.ACCOUNT, OWN)[only]["own_score"] == "61"

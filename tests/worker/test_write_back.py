@@ -12,6 +12,7 @@ from connectors.sandbox_kit import SandboxProcess
 from tests.connectors import orgs
 from tests.worker import flows
 from worker.items import RunKind, RunState
+from worker.run import finish_run, resume
 from worker.runtime import Runtime
 from worker.store.ledger import utc_now
 from worker.store.registers import commit, holds, put_released, value_hash
@@ -277,3 +278,42 @@ def test_an_org_nobody_set_up_pauses_the_run(tmp_path: Path) -> None:
         assert (run.state, run.pause) == (RunState.PAUSED, "auth")
         assert "scoresync provision" in run.reason
         desk.runtime.close()
+
+
+@pytest.mark.parametrize(("times", "state"), [(1, "ok"), (None, "unprocessed")])
+def test_records_of_a_failed_bulk_job_get_other_rounds_and_then_an_end(org: SandboxProcess, tmp_path: Path, times: int | None, state: str) -> None:
+    desk = Desk(org, tmp_path, write_api="bulk")
+    ids = orgs.make_accounts(org, 2)
+    org.control.faults({"kind": "bulk_job", "state": "Failed", "message": "TooManyLockFailure : too many", "count": times})
+    run = desk.write([score(i, "8") for i in ids])
+    assert run.state == RunState.DONE, run.reason
+    assert desk.states(run) == dict.fromkeys(ids, state)
+    if state == "unprocessed":
+        assert {r["code"] for r in desk.results(run)} == {"BULK_JOB"}
+        assert "TooManyLockFailure" in desk.results(run)[0]["text"]
+        org.control.clear_faults()
+        assert desk.states(desk.write([score(i, "8") for i in ids])) == dict.fromkeys(ids, "ok")  # nothing is held: the values were our intents
+    desk.runtime.close()
+
+
+def test_a_session_that_ends_between_reread_and_write_is_renewed(org: SandboxProcess, desk: Desk) -> None:
+    ids = orgs.make_accounts(org, 2)
+    org.control.faults({"kind": "http", "body": "session_expired", "call": "collections_update"})
+    run = desk.write([score(i, "8") for i in ids])
+    assert desk.states(run) == dict.fromkeys(ids, "ok")
+
+
+@pytest.mark.parametrize(("fault", "pause"), PAUSES)
+def test_a_connection_that_fails_pauses_the_run(org: SandboxProcess, tmp_path: Path, fault: str, pause: str) -> None:
+    desk = Desk(org, tmp_path, outage_wait_s=3600)
+    ids = orgs.make_accounts(org, 1)
+    org.control.faults({"kind": "http", "body": fault, "path": "composite", "count": None})
+    run = desk.write([score(ids[0], "8")])
+    assert (run.state, run.pause) == (RunState.PAUSED, pause)
+    assert "admin must" in run.reason or "by itself" in run.reason
+    org.control.clear_faults()
+    desk.runtime._crms.clear()  # a worker that was restarted, or an hour later
+    resume(desk.runtime, run.id, "admin")
+    assert finish_run(desk.runtime, run.id).state == RunState.DONE
+    assert held_in_crm(org, ids) == [8]
+    desk.runtime.close()
