@@ -303,6 +303,9 @@ def test_a_session_that_ends_between_reread_and_write_is_renewed(org: SandboxPro
     assert desk.states(run) == dict.fromkeys(ids, "ok")
 
 
+PAUSES = [("total_requests", "quota"), ("maintenance", "outage"), ("html_503", "outage"), ("api_disabled", "auth")]
+
+
 @pytest.mark.parametrize(("fault", "pause"), PAUSES)
 def test_a_connection_that_fails_pauses_the_run(org: SandboxProcess, tmp_path: Path, fault: str, pause: str) -> None:
     desk = Desk(org, tmp_path, outage_wait_s=3600)

@@ -17,7 +17,7 @@ from worker.store.tables import hold
 ITEM_RECORDS = 2000
 #: Records and bytes of one bulk job. 100 MB is the vendor's limit before base64; the estimate leaves room for quotes and ids. The records are bound
 #: by our memory: a job's wishes, live values and decisions are in it at once.
-JOB_RECORDS = 50_000
+JOB_RECORDS = 20_000
 JOB_BYTES = 80_000_000
 #: Bytes of a record beside its values: id, commas, quotes.
 RECORD_BYTES = 60
