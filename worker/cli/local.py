@@ -5,13 +5,9 @@ from typing import Annotated
 
 import typer
 
-from connectors.salesforce.sandbox.__main__ import seed_if_new
-from connectors.sandbox_kit import run_sandbox
 from worker.cli import exits
 from worker.cli.common import StepProgress, out, print_json
 from worker.cli.operate import Json
-from worker.cli.tour import print_tour
-from worker.demo import Demo
 
 
 def sandbox(
@@ -26,6 +22,9 @@ def sandbox(
 
     Examples: scoresync sandbox · scoresync sandbox --salesforce 9000 --accounts 50 --seed 7 · scoresync sandbox --empty --state /tmp/org
     """
+    from connectors.salesforce.sandbox.__main__ import seed_if_new  # the server's packages take a second, which no other command should wait for
+    from connectors.sandbox_kit import run_sandbox
+
     state.mkdir(parents=True, exist_ok=True)
     file = state / "salesforce.db"
     if not empty:
@@ -45,6 +44,9 @@ def demo(
 
     Examples: scoresync demo · scoresync demo --accounts 50 --keep · scoresync demo --json
     """
+    from worker.cli.tour import print_tour
+    from worker.demo import Demo
+
     with Demo(accounts, seed, keep=keep) as show:
         with StepProgress("demo") as progress:
             result = show.run(progress)
