@@ -1,18 +1,24 @@
 """join, score, decide and diff as steps: over a real lake and ledger."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mappings.models import Writeback
+from mappings.models import Brake, History, Mappings, Writeback
 from tests.factories import AS_OF, ON, Lake, make_field, make_mappings, make_rule
 from tests.worker.lake_writer import open_core, run_core, table
-from worker.items import RunKind, RunState
+from worker.items import Run, RunKind, RunState
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.store import registers
+
+
+def with_score(mappings: Mappings, **changed: Any) -> Mappings:
+    return mappings.model_copy(update={"score": mappings.score.model_copy(update=changed)})
+
 
 FIELDS = [
     make_field("health_score", value="score", precision=3, scale=0),
@@ -23,6 +29,7 @@ FIELDS = [
     make_field("state", "csql", "text", length=40),
 ]
 MAPPINGS = make_mappings(csql={"seats": make_rule(trusted=True)}, writeback=Writeback(fields=FIELDS))
+NO_PAST = with_score(MAPPINGS, history=History(backfill_days=0)).model_copy(update={"csql": {"seats": make_rule(trusted=True, persist_days=0)}})
 
 
 def small_lake() -> Lake:
@@ -40,33 +47,35 @@ def small_lake() -> Lake:
     return lake
 
 
-@pytest.fixture
-def settings_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Settings]:
-    def made() -> Settings:
-        monkeypatch.setenv("SCORESYNC_LAKE", str(tmp_path / "lake"))
-        monkeypatch.setenv("SCORESYNC_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
-        monkeypatch.setenv("SCORESYNC_LOG_LEVEL", "error")
-        return Settings()
-
-    return made
+def opened(folder: Path, lakes: dict[str, Lake]) -> Runtime:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCORESYNC_LAKE", str(folder / "lake"))
+        patch.setenv("SCORESYNC_DATABASE_URL", f"sqlite:///{folder / 'ledger.db'}")
+        patch.setenv("SCORESYNC_LOG_LEVEL", "error")
+        return open_core(Settings(), lakes)
 
 
 @pytest.fixture
-def later() -> Lake:
-    """What an increment brings: a second touch of A1."""
-    lake = Lake()
-    lake.own = [f.key for f in FIELDS]
-    lake.make_activity("A1", ON - timedelta(days=3), id="act-later")
-    return lake
+def runtime(tmp_path: Path) -> Iterator[Runtime]:
+    """The first run finds the small lake, the second a later touch of A1, the third nothing new."""
+    later = Lake()
+    later.own = [f.key for f in FIELDS]
+    later.make_activity("A1", ON - timedelta(days=3), id="act-later")
+    found = opened(tmp_path, {"0": small_lake(), "1": later, "2": Lake()})
+    yield found
+    found.close()
 
 
-@pytest.fixture
-def runtime(settings_of: Callable[[], Settings], later: Lake) -> Runtime:
-    return open_core(settings_of(), {"0": small_lake(), "1": later, "2": Lake()})
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runtime, Run]]:
+    """A first full run, with the past it scored."""
+    found = opened(tmp_path_factory.mktemp("first"), {"0": small_lake()})
+    yield found, run_core(found, MAPPINGS)
+    found.close()
 
 
-def test_a_first_run_leaves_every_table_and_accounts_for_every_account(runtime: Runtime) -> None:
-    run = run_core(runtime, MAPPINGS)
+def test_a_first_run_leaves_every_table_and_accounts_for_every_account(first: tuple[Runtime, Run]) -> None:
+    runtime, run = first
 
     assert run.state == RunState.DONE
     assert [(r["account_id"], r["scope"], r["excluded_why"]) for r in table(runtime, run, "accounts")] == [
@@ -82,9 +91,9 @@ def test_a_first_run_leaves_every_table_and_accounts_for_every_account(runtime: 
     assert {c["external_key"] for c in changes if c["object"] == "csql"} == {"A1|expense|1", "A2|expense|1"}
 
 
-def test_a_first_run_knows_past_dates(runtime: Runtime) -> None:
+def test_a_first_run_knows_past_dates(first: tuple[Runtime, Run]) -> None:
     """Backfill 28, 21, 14 and 7 days back: the touch of 26 November (10 points x 20 = 2) is missing before it."""
-    run = run_core(runtime, MAPPINGS)
+    runtime, run = first
 
     rows = [(r["on_"], r["score"], r["score_uncapped"]) for r in table(runtime, run, "history", "account_id, on_") if r["account_id"] == "A1"]
 
@@ -92,16 +101,14 @@ def test_a_first_run_knows_past_dates(runtime: Runtime) -> None:
     assert table(runtime, run, "decisions")[0]["delta_28d"] == 2
 
 
-def test_keys_of_new_records_are_given_out_with_the_item(runtime: Runtime) -> None:
-    run_core(runtime, MAPPINGS)
-
-    assert sorted(registers.csql_sequences(runtime.ledger)) == [("A1", "expense", 1), ("A2", "expense", 1)]
+def test_keys_of_new_records_are_given_out_with_the_item(first: tuple[Runtime, Run]) -> None:
+    assert sorted(registers.csql_sequences(first[0].ledger)) == [("A1", "expense", 1), ("A2", "expense", 1)]
 
 
 def test_an_increment_computes_only_what_its_parts_touch_and_equals_a_full_run(runtime: Runtime) -> None:
-    run_core(runtime, MAPPINGS)
-    increment = run_core(runtime, MAPPINGS, RunKind.INCREMENT, as_of=AS_OF + timedelta(hours=1))
-    full = run_core(runtime, MAPPINGS, as_of=AS_OF + timedelta(hours=1))
+    run_core(runtime, NO_PAST)
+    increment = run_core(runtime, NO_PAST, RunKind.INCREMENT, as_of=AS_OF + timedelta(hours=1))
+    full = run_core(runtime, NO_PAST, as_of=AS_OF + timedelta(hours=1))
 
     assert [r["account_id"] for r in table(runtime, increment, "accounts")] == ["A1"]
     for name in ("accounts", "account_products", "scores", "parts", "decisions"):
@@ -111,27 +118,24 @@ def test_an_increment_computes_only_what_its_parts_touch_and_equals_a_full_run(r
 
 
 def test_a_resync_answers_for_the_accounts_it_was_asked_for(runtime: Runtime) -> None:
-    run_core(runtime, MAPPINGS)
-    resync = run_core(runtime, MAPPINGS, RunKind.RESYNC, as_of=AS_OF + timedelta(hours=1), accounts=["A2"])
+    run_core(runtime, NO_PAST)
+    resync = run_core(runtime, NO_PAST, RunKind.RESYNC, as_of=AS_OF + timedelta(hours=1), accounts=["A2"])
 
     assert [(r["account_id"], r["resynced_at"]) for r in table(runtime, resync, "decisions")] == [("A2", AS_OF + timedelta(hours=1))]
 
 
 def test_a_second_run_of_the_same_day_adds_no_history(runtime: Runtime) -> None:
-    run_core(runtime, MAPPINGS)
-    run_core(runtime, MAPPINGS, RunKind.INCREMENT, as_of=AS_OF + timedelta(hours=1))
-    again = run_core(runtime, MAPPINGS, as_of=AS_OF + timedelta(hours=2))
+    run_core(runtime, NO_PAST)
+    run_core(runtime, NO_PAST, RunKind.INCREMENT, as_of=AS_OF + timedelta(hours=1))
+    again = run_core(runtime, NO_PAST, as_of=AS_OF + timedelta(hours=2))
 
     assert table(runtime, again, "history") == []
     assert table(runtime, again, "signals") == []
 
 
-def test_a_run_that_opens_too_much_stops_for_approval(settings_of: Callable[[], Settings]) -> None:
-    careful = MAPPINGS.model_copy(
-        update={"score": MAPPINGS.score.model_copy(update={"brake": MAPPINGS.score.brake.model_copy(update={"csql_opened": 1})})}
-    )
-    runtime = open_core(settings_of(), {"0": small_lake()})
-    run = run_core(runtime, careful)
+def test_a_run_that_opens_too_much_stops_for_approval(tmp_path: Path) -> None:
+    runtime = opened(tmp_path, {"0": small_lake()})
+    run = run_core(runtime, with_score(NO_PAST, brake=Brake(csql_opened=1)))
 
     assert run.report["brake"]["csql_opened"] == 2
     assert "2 CSQL records would be opened" in run.report["brake"]["why"]

@@ -3,38 +3,28 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tests.factories import ON
-from tests.worker.lake_writer import open_core, run_core
-from tests.worker.test_core_steps import MAPPINGS, small_lake
+from tests.worker.lake_writer import run_core
+from tests.worker.test_core_steps import NO_PAST, opened, small_lake
 from worker.explain import Explanation, explain_account
 from worker.runtime import Runtime
-from worker.settings import Settings
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    folder: Path = tmp_path_factory.mktemp("explain")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SCORESYNC_LAKE", str(folder / "lake"))
-        patch.setenv("SCORESYNC_DATABASE_URL", f"sqlite:///{folder / 'ledger.db'}")
-        patch.setenv("SCORESYNC_LOG_LEVEL", "error")
-        runtime = open_core(Settings(), {"0": small_lake()})
-    no_past = MAPPINGS.model_copy(
-        update={"score": MAPPINGS.score.model_copy(update={"history": MAPPINGS.score.history.model_copy(update={"backfill_days": 0})})}
-    )
-    run_core(runtime, no_past)
-    yield runtime
-    runtime.close()
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    found = opened(tmp_path_factory.mktemp("explain"), {"0": small_lake()})
+    run_core(found, NO_PAST)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="module")
-def explained(opened: Runtime) -> Explanation:
-    found = explain_account(opened, MAPPINGS, "A1")
+def explained(runtime: Runtime) -> Explanation:
+    found = explain_account(runtime, NO_PAST, "A1")
     assert found is not None
     return found
 
@@ -54,15 +44,15 @@ def test_an_indicator_shows_the_rows_that_made_its_value(explained: Explanation)
     assert [(r["day"], r["events"]) for r in by_name["events_held"].rows][:2] == [(ON - timedelta(days=1), 1), (ON - timedelta(days=2), 1)]
 
 
-def test_an_account_out_of_scope_says_why(opened: Runtime) -> None:
-    found = explain_account(opened, MAPPINGS, "A3")
+def test_an_account_out_of_scope_says_why(runtime: Runtime) -> None:
+    found = explain_account(runtime, NO_PAST, "A3")
 
     assert found is not None
     assert found.why_not == ["The account is not served: no open contract. Its fields are left as they are."]
 
 
-def test_an_unknown_account_has_no_explanation(opened: Runtime) -> None:
-    assert explain_account(opened, MAPPINGS, "nobody") is None
+def test_an_unknown_account_has_no_explanation(runtime: Runtime) -> None:
+    assert explain_account(runtime, NO_PAST, "nobody") is None
 
 
 def test_it_can_be_read_by_machines_and_people(explained: Explanation) -> None:

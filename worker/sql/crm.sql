@@ -30,6 +30,9 @@ chain(id, master_id, depth) AS (
 )
 SELECT id, arg_max(master_id, depth) AS master_id FROM chain GROUP BY id;
 
+-- name: no_masters
+CREATE OR REPLACE TEMP TABLE j_master AS SELECT NULL::VARCHAR AS id, NULL::VARCHAR AS master_id WHERE false;
+
 -- name: only
 -- The accounts of an increment, survivors in the place of merged-away ones.
 CREATE OR REPLACE TEMP TABLE j_only AS

@@ -19,14 +19,18 @@ def load_latest(con: duckdb.DuckDBPyConnection, relation: str, out: str, *, part
     """
     con.execute(query_sql("crm", "repeated_ids", relation=relation, where=where))
     slots = {"relation": relation, "where": where, "columns": ", ".join(f"{expr} AS {name}" for name, expr in exprs.items())}
-    if not any_rows(con, "j_repeated"):
-        rows = query_sql("crm", "single", **slots)
-    else:
-        rows = query_sql("crm", "latest", **slots, names=", ".join(exprs), part=part)
-    if where != "true" or any_rows(con, "j_repeated"):
+    repeated = any_rows(con, "j_repeated")
+    rows = query_sql("crm", "latest", **slots, names=", ".join(exprs), part=part) if repeated else query_sql("crm", "single", **slots)
+    if where != "true" or repeated:
         con.execute(f"CREATE OR REPLACE TEMP TABLE {out}_rows AS {rows}")
         rows = f"SELECT * FROM {out}_rows"
     con.execute(f"CREATE OR REPLACE TEMP VIEW {out} AS {rows}")
+
+
+def load_masters(con: duckdb.DuckDBPyConnection, accounts: str) -> None:
+    """Temp table j_master: merged-away account -> its survivor. Following chains costs, so only where any account was merged."""
+    merged = any_rows(con, f"(SELECT 1 FROM {accounts} WHERE master_id IS NOT NULL)")
+    con.execute(query_sql("crm", "masters", relation=accounts) if merged else query_sql("crm", "no_masters"))
 
 
 def load_crm(con: duckdb.DuckDBPyConnection, lake: LakeRelations, only: str | None) -> None:
@@ -35,7 +39,7 @@ def load_crm(con: duckdb.DuckDBPyConnection, lake: LakeRelations, only: str | No
     `only`: a relation of account ids (account_id); null = all.
     """
     accounts = lake.crm[Entity.ACCOUNT]
-    con.execute(query_sql("crm", "masters", relation=accounts))
+    load_masters(con, accounts)
     if only is not None:
         con.execute(query_sql("crm", "only", only=only))
         con.execute(query_sql("crm", "load_accounts", accounts=accounts, contracts=lake.crm[Entity.CONTRACT]))

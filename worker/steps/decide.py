@@ -13,6 +13,7 @@ from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal, query_sql
 from worker.steps._brake import brake
 from worker.steps._calendar import build_calendar
+from worker.steps._crm import load_masters
 from worker.steps._csql import build_signals, decide_csqls
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._relations import LakeRelations, Moment
@@ -33,7 +34,7 @@ def decide_accounts(
     """
     load_catalogue(con, mappings)
     build_calendar(con, mappings.calendar, moment.on - timedelta(days=10), moment.on + timedelta(days=120))
-    con.execute(query_sql("crm", "masters", relation=lake.crm[Entity.ACCOUNT]))
+    load_masters(con, lake.crm[Entity.ACCOUNT])
     _decide_tiers(con, mappings, moment, run_id, lake.score_history)
     build_signals(con, lake, mappings, moment, run_id, lake.score_history, lake.signal_history)
     decide_csqls(con, lake, mappings, moment)
