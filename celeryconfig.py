@@ -34,6 +34,8 @@ task_publish_retry_policy = {"max_retries": 1, "interval_start": 0.2}
 # DuckDB gives memory back to its allocator, not always to the system
 worker_max_tasks_per_child = 500
 worker_hijack_root_logger = False
+# our log lines are JSON already
+worker_redirect_stdouts = False
 worker_send_task_events = False
 
 timezone = _settings.timezone

@@ -143,6 +143,14 @@ def test_without_a_broker_items_wait_in_the_ledger(environment: dict[str, str], 
     runtime.close()
 
 
+def test_a_worker_without_a_broker_says_what_is_missing() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "SCORESYNC_REDIS_URL"}
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-c", "1"]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "SCORESYNC_REDIS_URL is not set" in ended.stderr
+
+
 def test_limits_end_before_the_broker_delivers_again() -> None:
     soft, hard = celeryconfig.task_soft_time_limit, celeryconfig.task_time_limit
     visible = celeryconfig.broker_transport_options["visibility_timeout"]

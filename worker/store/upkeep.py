@@ -1,5 +1,6 @@
 """What keeps the stores in order: orphans swept, replaced files deleted, small parts joined, old folders dropped."""
 
+import re
 import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,9 @@ SMALL_PARTS = 8
 MOST_PARTS = 500
 #: Marks the name of a joined part.
 JOINED = "_c"  # sorts after "." and so after the part whose name it takes
+#: Names we give: whatever else lies in these folders, a wrong SCORESYNC_LAKE or SCORESYNC_RUNS must not cost anybody a file.
+PART = re.compile(r"\.?\d{10}-\d{3}-\d{4}(_c\d+)?\.parquet(\.tmp)?")
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{6}")
 #: Lease of the one compaction that may run, and how long it lasts at most, seconds.
 COMPACTION, COMPACTION_S = "lake/compact", 3600
 
@@ -47,9 +51,9 @@ def sweep(settings: Settings, ledger: Ledger, lake: Lake) -> dict[str, int]:
 
 
 def sweep_orphans(ledger: Ledger, lake: Lake) -> int:
-    """Delete files of the lake that no row names and no live item is about to register."""
+    """Delete parts that no row names and no live item is about to register. Files that are not named like ours are not ours to delete."""
     # The order of these reads matters. Who wrote a file listed here is still at it (seen as held) or has ended, and then the row is read after.
-    on_disk = [path for path in lake.root.glob("*/*") if path.is_file()]
+    on_disk = [path for path in lake.root.glob("*/*") if PART.fullmatch(path.name) and path.is_file()]
     compacting = not leases.is_free(ledger, COMPACTION)
     held = {f"{row.id:010d}-{row.attempts:03d}" for row in ledger.rows(select(item.c.id, item.c.attempts).where(item.c.state == "leased"))}
     registered = manifest.registered_paths(ledger)
@@ -116,7 +120,7 @@ def _drop_folders(ledger: Ledger, root: Path, before: datetime) -> int:
     live = {row.id for row in ledger.rows(select(run.c.id).where(run.c.state.not_in(ENDED)))}
     dropped = 0
     for folder in root.glob("*"):
-        if not folder.is_dir() or folder.name in live:
+        if not RUN_ID.fullmatch(folder.name) or not folder.is_dir() or folder.name in live:
             continue
         at = ended.get(folder.name) or datetime.fromtimestamp(folder.stat().st_mtime, UTC)
         if at < before:

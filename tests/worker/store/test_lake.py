@@ -1,5 +1,6 @@
 """The lake: parts are seen when their rows are, by those who may see them, and go when nobody can."""
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,12 +98,26 @@ def test_orphans_are_swept_but_not_what_a_live_item_is_writing(runtime: Runtime,
     _, item = begin(runtime)
     temporary = lake.part_writer("numbers", item)
     temporary.write_bytes(b"half")
-    (lake.root / "numbers" / "0000000999-001.parquet").write_bytes(b"left by a crash")
-    (lake.root / "numbers" / ".0000000999-002.parquet.tmp").write_bytes(b"left by a crash")
-    assert upkeep.sweep_orphans(runtime.ledger, lake) == 2
+    for left in ("0000000999-001-0000.parquet", ".0000000999-002-0001.parquet.tmp", "0000000999-001-0000_c12.parquet"):
+        (lake.root / "numbers" / left).write_bytes(b"left by a crash")
+    (lake.root / "numbers" / "somebody-elses.parquet").write_bytes(b"not ours")
+    assert upkeep.sweep_orphans(runtime.ledger, lake) == 3
+    assert (lake.root / "numbers" / "somebody-elses.parquet").exists()
     assert temporary.exists()
     queue.release(runtime.ledger, item)
     assert upkeep.sweep_orphans(runtime.ledger, lake) == 1
+
+
+def test_folders_past_their_keeping_go_and_strangers_stay(runtime: Runtime, lake: Lake, settings: Settings) -> None:
+    run, item = begin(runtime)
+    queue.release(runtime.ledger, item)
+    root = settings.runs_folder.absolute()
+    old = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    for name in (run.id, "20250101-000000-abcdef", "holiday-pictures"):
+        (root / name).mkdir(parents=True)
+        os.utime(root / name, (old, old))
+    assert upkeep.sweep(settings, runtime.ledger, lake)["run_folders"] == 1
+    assert sorted(path.name for path in root.glob("*")) == sorted([run.id, "holiday-pictures"])  # the run is live
 
 
 def test_a_relation_has_every_column_whatever_the_parts_have(runtime: Runtime, lake: Lake, con: duckdb.DuckDBPyConnection) -> None:
