@@ -26,11 +26,10 @@ class WrongState(WorkerError):
 
 
 class ItemTimeout(WorkerError):
-    """The item ran past its time limit and was stopped. It is tried again; if it keeps happening, raise SCORESYNC_ITEM_LIMIT_S."""
+    """The item ran past its time limit and was stopped. It is tried again; if that happens each time, raise SCORESYNC_ITEM_LIMIT_S."""
 
-
-class NeedsApproval(WorkerError):
-    """The run would change more than the brake allows. Nothing was written; an admin approves or lets a newer run supersede it."""
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 class AlertError(WorkerError):

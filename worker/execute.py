@@ -12,14 +12,14 @@ from sqlalchemy.exc import DBAPIError
 
 from connectors.errors import Misfit, NotAllowed, NotReachable, QuotaSpent, Transient
 from worker import log
-from worker.errors import LeaseLost
+from worker.errors import ItemTimeout, LeaseLost
 from worker.items import PLAN, Item, Outcome, finish, give_back, park, release, renew
 from worker.runtime import Runtime
 
 #: A quota that does not say when it comes back is looked at again after this. Chosen: Salesforce counts a rolling day in steps of about an hour.
 QUOTA_WAIT = timedelta(hours=1)
 #: What may pass by itself and is worth all attempts. Anything else is a fault of ours or of the data: a second try, then a person.
-PASSING = (Transient, OSError, requests.RequestException, DBAPIError, MemoryError, SoftTimeLimitExceeded)
+PASSING = (Transient, OSError, requests.RequestException, DBAPIError, MemoryError, ItemTimeout)
 FAULT_ATTEMPTS = 2
 
 
@@ -52,6 +52,9 @@ def _outcome(runtime: Runtime, item: Item) -> Outcome:
 
 
 def _fail(runtime: Runtime, item: Item, error: Exception) -> None:
+    place = _place(error)
+    if isinstance(error, SoftTimeLimitExceeded):
+        error = ItemTimeout()
     logger = log.get(run_id=item.run_id, step=item.step, item_id=item.id, attempt=item.attempts, error=type(error).__name__)
     text = log.Masker(runtime.settings.secrets()).text(f"{type(error).__name__}: {error}")[:2000]
     now = runtime.ledger.now()
@@ -66,7 +69,7 @@ def _fail(runtime: Runtime, item: Item, error: Exception) -> None:
             passing = isinstance(error, PASSING)
             dead = give_back(runtime.ledger, item, text, runtime.terms, limit=runtime.terms.attempts if passing else FAULT_ATTEMPTS)
             # the text may quote a value of a record: it stays in the ledger, the log has the place
-            logger.error("item.dead" if dead else "item.failed", place=_place(error))
+            logger.error("item.dead" if dead else "item.failed", place=place)
             return
     logger.warning("run.paused")
 

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import select, update
 
 from connectors.errors import Misfit, NotAllowed, NotReachable, QuotaSpent, Transient
+from tests.conftest import wait_for
 from tests.worker import skeleton
 from worker.errors import LeaseLost, WrongState
-from worker.execute import execute
+from worker.execute import execute, heartbeat
 from worker.items import CursorKey, Item, LakeFile, NewItem, Outcome, RunKind, RunState, Terms, claim, claim_next, finish, is_ours, release, renew
 from worker.run import approve, finish_run, resume, start_run, work
 from worker.runtime import Runtime
@@ -289,6 +291,27 @@ def test_a_broken_connection_parks_the_run(runtime: Runtime, error: Exception, p
     again = claimed(runtime)
     assert again.id == item.id
     assert runs.get(runtime.ledger, run_id).reason == ""
+
+
+def test_an_item_past_its_limit_is_tried_again_and_says_what_to_do(runtime: Runtime) -> None:
+    start(runtime)
+    item = fails(runtime, SoftTimeLimitExceeded())
+    row = row_of(runtime, item.id)
+    assert (row.state, row.failures) == ("ready", 1)
+    assert "raise SCORESYNC_ITEM_LIMIT_S" in row.error
+
+
+def test_a_lease_is_renewed_while_the_item_runs_and_not_past_its_limit(runtime: Runtime) -> None:
+    runtime.settings = runtime.settings.model_copy(update={"lease_s": 0.4, "item_limit_s": 1.0})
+    start(runtime)
+    item = claimed(runtime, runtime.terms)
+    with heartbeat(runtime, item):
+        first = row_of(runtime, item.id).leased_until
+        wait_for(lambda: row_of(runtime, item.id).leased_until > first, what="a renewal")
+        # renewals end after a second, and the last lease runs out
+        taken = wait_for(lambda: claim_next(runtime.ledger, TERMS), what="another worker's claim")
+    assert taken.id == item.id
+    assert not is_ours(runtime.ledger, item)
 
 
 def test_a_secret_in_an_error_is_starred(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 
 if TYPE_CHECKING:
     from worker.store.ledger import Ledger
@@ -26,9 +26,3 @@ def upgrade(ledger: "Ledger") -> None:
         if ledger.dialect == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         command.upgrade(alembic_config(connection), "head")
-
-
-def is_empty(ledger: "Ledger") -> bool:
-    """No table yet."""
-    with ledger.read() as connection:
-        return not inspect(connection).get_table_names()
