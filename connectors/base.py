@@ -4,7 +4,7 @@ Values cross this border as *canonical text* (see `connectors.values`): one spel
 comparison of two strings, whichever CRM and API they came from.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -176,6 +176,10 @@ class Crm(Protocol):
         ...
 
     def bulk_abort(self, job_id: str) -> None: ...
+
+    def bulk_orphans(self, known: Iterable[str], before: datetime) -> list[str]:
+        """Abort open jobs of our kind that nobody remembers, made before an instant; their ids."""
+        ...
 
     def requests(self, source: Source, requested: WriteField, since: datetime) -> Mapping[str, str]:
         """Account id -> canonical text of the request field, for accounts where it is set and >= since. One read call (resync poll)."""

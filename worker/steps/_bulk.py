@@ -169,13 +169,10 @@ def left_over(ctx: StepContext, item: Item, round_: int) -> list[str]:
 
 
 def abort_orphans(batch: Batch) -> None:
-    """Jobs of ours that a crash left open and unknown. Only connectors with such jobs offer this."""
-    abort = getattr(batch.crm, "bulk_orphans", None)
-    if abort is None:
-        return
+    """Jobs of ours that a crash left open and unknown."""
     known = {row.job_id for row in registers.bulk_jobs(batch.ctx.ledger, batch.connection)}
     batch.check()
-    aborted = abort(known, batch.crm.server_now() - ORPHAN_AFTER)
+    aborted = batch.crm.bulk_orphans(known, batch.crm.server_now() - ORPHAN_AFTER)
     if aborted:
         batch.ctx.log.warning("write_back.orphans_aborted", jobs=len(aborted))
 

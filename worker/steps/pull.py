@@ -42,7 +42,8 @@ def _usage_items(ctx: StepContext) -> list[NewItem]:
     for source in ctx.mappings.usage.values():
         known = usage_files(ctx.ledger, source.name, states=("live", "vanished", "failed"))
         files = discover(source, ctx.settings.usage.absolute(), source.settle_s, [_as_file(row) for row in known])
-        seen = {row.id for row in known}
+        # a file that could not be read gets another look in each full run: the mapping may have been mended since
+        seen = {row.id for row in known if not (row.state == "failed" and ctx.run.kind is RunKind.FULL)}
         for file in files:
             if file_id(file) not in seen:
                 payload = {**asdict(file), "modified_at": file.modified_at.isoformat(), "kind": "usage"}
