@@ -117,15 +117,20 @@ class Batch:
         wanted = self.load()
         sends = self.decide_all(wanted)
         if self.item.payload["api"] == "bulk":
-            # a record that people made has no external key, by which a job of CSQLs is addressed
-            keyed = [(one, d) for one, d in sends if self.key_field is None or one.external_key is not None]
+            keyed = [(one, d) for one, d in sends if self._has_key(one, d)]
             # a job costs five calls and its waiting: what little is left of a large batch goes as small batches
             if keyed and (len(keyed) > _pending.ITEM_RECORDS or self.ctx.settings.write_api == "bulk"):
                 _bulk.abort_orphans(self)
-                self.send([(one, d) for one, d in sends if self.key_field is not None and one.external_key is None])
+                self.send([(one, d) for one, d in sends if not self._has_key(one, d)])
                 return _bulk.start(self, keyed)
         self.send(sends)
         return self.outcome()
+
+    def _has_key(self, one: Wanted, decision: Decision) -> bool:
+        """Whether a job may address the record: jobs of CSQLs go by the external key, which a record that people made has not got yet."""
+        if self.key_field is None or one.record_id is None:
+            return True
+        return one.external_key is not None and self.key_field.key not in {**decision.send, **decision.held, **decision.invalid}
 
     # --- deciding --------------------------------------------------------------------------------------------------------------------------------
     def load(self) -> list[Wanted]:
