@@ -44,16 +44,15 @@ def guarded(call: Callable[[], Any]) -> int:
     """Run a command line; the exit code, with every expected error said in plain words on stderr."""
     try:
         result = call()
-        return result if isinstance(result, int) else DONE
+        code = result if isinstance(result, int) else DONE
     except typer.Exit as ended:
-        return ended.exit_code
+        code = ended.exit_code
     except typer.TyperException as wrong:
         # the command line's own errors know how to print their usage; typer's public base class does not say so
         getattr(wrong, "show", partial(_say, str(wrong)))()
         return WRONG_INPUT
     except (typer.Abort, KeyboardInterrupt):
-        _say("Stopped. What was done is kept; `scoresync run` goes on from there.")
-        return INTERRUPTED
+        code = INTERRUPTED
     except MappingFaults as faults:
         _say(str(faults))
         return WRONG_INPUT
@@ -71,6 +70,9 @@ def guarded(call: Callable[[], Any]) -> int:
     except WorkerError as wrong:
         _say(str(wrong))
         return WRONG_INPUT
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code and says nothing
+        _say("Stopped. What was done is kept; `scoresync run` goes on from there.")
+    return code
 
 
 def _name(error: Any) -> str:
