@@ -107,8 +107,31 @@ def _instant(text: str) -> str:
     return value.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def canonical_sql(expr: str, field: WriteField) -> str:
-    """The same as `canonical`, as a DuckDB expression over any typed column. Needs nothing of the session, not even its time zone."""
+def canonical_sql(expr: str, field: WriteField, kind: str = "") -> str:
+    """The same as `canonical`, as a DuckDB expression over any typed column. Needs nothing of the session, not even its time zone.
+
+    `kind`: the column's type as DuckDB names it, where it is known: the usual ones are then spelled at once, without a detour over text.
+    """
+    return _typed_sql(expr, field, kind) or _general_sql(expr, field)
+
+
+def _typed_sql(expr: str, field: WriteField, kind: str) -> str | None:
+    match kind:
+        case "BOOLEAN" if field.type == FieldType.CHECKBOX:
+            return f"(CASE WHEN {expr} THEN 'true' ELSE 'false' END)"
+        case "BIGINT" if field.type in NUMBERS and (field.scale or 0) >= 0:
+            return f"CAST({expr} AS VARCHAR)"
+        case "DOUBLE" if field.type in NUMBERS and field.scale == 0:
+            # a half is exact in binary, too; beyond 2^53, and for what is no number, the general way
+            return f"(CASE WHEN abs({expr}) < 1e15 THEN CAST(CAST(round_even({expr}, 0) AS BIGINT) AS VARCHAR) ELSE {_general_sql(expr, field)} END)"
+        case "DATE" if field.type == FieldType.DATE:
+            return f"CAST({expr} AS VARCHAR)"
+        case "TIMESTAMP WITH TIME ZONE" if field.type == FieldType.DATETIME:
+            return f"strftime(timezone('UTC', {expr}), '%Y-%m-%dT%H:%M:%SZ')"
+    return None
+
+
+def _general_sql(expr: str, field: WriteField) -> str:
     text = (
         f"nullif(regexp_replace(replace(replace(replace(CAST({expr} AS VARCHAR), chr(0), ''), chr(13) || chr(10), chr(10)), chr(13), chr(10)), "
         f"'{_BLANKS_AT_END}', ''), '')"

@@ -169,6 +169,31 @@ def _shared() -> duckdb.DuckDBPyConnection:
     return _CON[0]
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(number=st.one_of(st.floats(allow_nan=False), st.integers(-(10**6), 10**6).map(lambda n: n / 2), st.none()))
+def test_a_column_of_numbers_reads_as_its_text(number: float | None) -> None:
+    f = field(FieldType.PERCENT, scale=0, precision=5)
+    row = _shared().execute(f"SELECT {canonical_sql('x', f, 'DOUBLE')}, {canonical_sql('x', f)} FROM (SELECT CAST($1 AS DOUBLE) AS x)", [number])
+    assert row.fetchone() == (canonical(number, f),) * 2
+
+
+TYPED = [
+    ("BIGINT", FieldType.NUMBER, {"scale": 2}, -40, "-40"),
+    ("BIGINT", FieldType.NUMBER, {}, None, None),
+    ("BOOLEAN", FieldType.CHECKBOX, {}, None, "false"),
+    ("BOOLEAN", FieldType.CHECKBOX, {}, True, "true"),
+    ("DATE", FieldType.DATE, {}, date(2026, 2, 28), "2026-02-28"),
+    ("TIMESTAMP WITH TIME ZONE", FieldType.DATETIME, {}, datetime(2026, 2, 28, 9, 0, 1, 5, JST), "2026-02-28T00:00:01Z"),
+    ("VARCHAR", FieldType.TEXT, {}, "a\r\nb \t\n", "a\nb"),
+]
+
+
+@pytest.mark.parametrize(("kind", "type_", "limits", "raw", "expected"), TYPED)
+def test_a_typed_column_is_spelled_at_once(kind: str, type_: FieldType, limits: dict[str, int], raw: object, expected: str | None) -> None:
+    f = field(type_, **limits)
+    assert _shared().execute(f"SELECT {canonical_sql('x', f, kind)} FROM (SELECT CAST($1 AS {kind}) AS x)", [raw]).fetchone() == (expected,)
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(at=st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)))
 def test_an_instant_column_reads_as_utc(at: datetime) -> None:

@@ -73,7 +73,7 @@ WITH seen AS (
            min({{written_on}}) AS created_on, max({{written_on}}) AS state_on
     FROM {{writes}} AS w
     WHERE w.object = 'csql' AND w.state = 'acknowledged' AND w.external_key IS NOT NULL
-      AND NOT EXISTS (FROM seen AS s WHERE s.external_key = w.external_key OR s.record_id = w.record_id)
+      AND NOT EXISTS (FROM seen AS s WHERE s.external_key = w.external_key) AND NOT EXISTS (FROM seen AS s WHERE s.record_id = w.record_id)
     GROUP BY w.record_id, w.external_key
 )
 SELECT record_id, account_id, product, state, external_key, created_on, state_on, nurture_until, opened_on, false AS pending

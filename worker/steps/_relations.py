@@ -48,9 +48,14 @@ class Moment:
         return Moment(end, self.timezone)
 
 
+def kinds_of(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Column -> DuckDB type of a relation."""
+    return {str(row[0]): str(row[1]) for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+
+
 def columns_of(con: duckdb.DuckDBPyConnection, relation: str) -> set[str]:
     """Column names of a relation."""
-    return {str(row[0]) for row in con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
+    return set(kinds_of(con, relation))
 
 
 def scalar(con: duckdb.DuckDBPyConnection, sql: str) -> object:

@@ -4,6 +4,7 @@ The base is the pulled row, overlaid by our own acknowledged writes that are new
 a difference of two strings.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -16,7 +17,7 @@ from worker.items import Item, NewItem, Outcome, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps._crm import load_latest
 from worker.steps._lake import bring, leave, moment_of, open_lake, table_of
-from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
+from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, kinds_of, scalar
 from worker.store import registers
 
 CHANGES = {
@@ -50,7 +51,7 @@ def diff_accounts(
     """Temp table `changes` from `decisions` and `csql_desired`. Accounts and records that are gone from the CRM have no row."""
     con.execute("CREATE OR REPLACE TEMP TABLE changes (" + ", ".join(f"{name} {kind}" for name, kind in CHANGES.items()) + ")")
     for entity, ours in ((Entity.ACCOUNT, "decisions"), (Entity.CSQL, "csql_desired")):
-        sides = _sides(mappings, entity, columns_of(con, ours))
+        sides = _sides(mappings, entity, kinds_of(con, ours))
         if sides:
             _load_records(con, lake, entity, [s.field for s in sides], ours)
             _load_writes(con, lake, entity, [s.field for s in sides])
@@ -67,6 +68,7 @@ class Side:
 
     field: WriteField
     column: str
+    kind: str  # the column's DuckDB type
 
     @property
     def source(self) -> str:
@@ -74,14 +76,14 @@ class Side:
         return self.field.value or self.field.key
 
 
-def _sides(mappings: Mappings, entity: Entity, present: set[str]) -> list[Side]:
+def _sides(mappings: Mappings, entity: Entity, present: Mapping[str, str]) -> list[Side]:
     """Fields that we write, owned by the worker and in a set that is switched on, with the column each takes: its own or its language's."""
     sides = []
     for field in mappings.writeback.of(entity.value):
         name = field.value or field.key
         column = next((c for c in (name, f"{name}_{mappings.writeback.language}") if c in present), None)
         if field.owner == "worker" and field.set in mappings.writeback.sets and column is not None:
-            sides.append(Side(field, column))
+            sides.append(Side(field, column, present[column]))
     return sides
 
 
@@ -132,7 +134,7 @@ def _pair_columns(side: Side, moment: Moment) -> list[tuple[str, str]]:
     if field.type == FieldType.CHECKBOX:  # the CRM has no empty one
         pulled = f"CASE WHEN r.record_id IS NOT NULL THEN coalesce({pulled}, 'false') END"
     base = f"CASE WHEN v.has_{key} THEN v.new_{key} ELSE {pulled} END"
-    ours = coerced_sql(canonical_sql(f"d.{ident(side.column)}", field), field)
+    ours = coerced_sql(canonical_sql(f"d.{ident(side.column)}", field, side.kind), field)
     columns = [(f"b_{key}", base), (f"p_{key}", pulled), (f"o_{key}", f"coalesce({ours}, {base})" if side.source in _NEVER_CLEARED else ours)]
     if field.update == "ride_along" and field.max_age_days is not None:
         # spread: a record's own day within the second half of the age, so that never all come at once
