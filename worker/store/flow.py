@@ -32,11 +32,11 @@ def insert_items(tx: Connection, ledger: Ledger, run_id: str, own_step: str, new
         }
         for one in new
     }
-    added: Counter[str] = Counter()
-    for statement in ledger.inserts(item, list(rows.values()), on=("run_id", "step", "key")):
-        # what RETURNING gives was inserted; the row count says nothing of that on every driver
-        added.update(tx.execute(statement.returning(item.c.step)).scalars())
-    return dict(added)
+    if not rows:
+        return {}
+    insert = ledger.insert(item).on_conflict_do_nothing(index_elements=["run_id", "step", "key"]).returning(item.c.step)
+    # what RETURNING gives was inserted; the row count says nothing of that on every driver
+    return dict(Counter(tx.execute(insert, list(rows.values())).scalars()))
 
 
 def advance(tx: Connection, ledger: Ledger, run_id: str, name: str, delta: int, now: datetime) -> None:

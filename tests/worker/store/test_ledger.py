@@ -93,13 +93,12 @@ def test_upserts_update_what_is_there_and_keep_what_is_to_be_kept(ledger: Ledger
     assert [one.record_id for one in holds(ledger)] == ["r2"]
 
 
-def test_many_rows_go_in_several_statements(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.store.ledger.VALUES_PER_STATEMENT", 30)
-    rows = [{"object": "account", "record_id": f"r{n}", "field": "f", "crm_value": "1", "since": NOW, "run_id": "r"} for n in range(12)]
-    statements = ledger.upserts(hold, rows)
-    assert len(statements) == 3  # 12 rows of 6 values; at most 30 values a statement
-    run_all(ledger, statements)
-    assert ledger.rows(select(func.count().label("n")).select_from(hold))[0].n == 12
+def test_ten_thousand_rows_go_in_at_once(ledger: Ledger) -> None:
+    rows = [{"object": "account", "record_id": f"r{n}", "field": "f", "crm_value": "1", "since": NOW, "run_id": "r"} for n in range(10_000)]
+    run_all(ledger, ledger.upserts(hold, rows))
+    assert ledger.rows(select(func.count().label("n")).select_from(hold))[0].n == 10_000
+    run_all(ledger, ledger.inserts(hold, [{**row, "crm_value": "2"} for row in rows[:10]]))
+    assert {one.crm_value for one in holds(ledger)} == {"1"}
     assert ledger.upserts(hold, []) == []
 
 
