@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from mappings.models import Mappings
 from worker import run as flow
@@ -91,10 +90,12 @@ def list_letters(as_json: Json = False) -> int:
     if as_json:
         print_json([vars(letter) for letter in letters])
         return exits.DONE
-    table = Table("id", "object", "record", "field", "code", "what happened", "remedy", "tries", title=f"{len(letters)} dead letters")
     for one in letters:
-        table.add_row(*(safe(v) for v in (one.id, one.object, one.record_key, one.field, one.code, one.text, one.remedy, one.attempts)))
-    out.print(table if letters else "No dead letters.")
+        out.print(
+            f"[bold]{one.id}[/] {safe(one.object)} {safe(one.record_key)} {safe(one.field)} {safe(one.code)} ({one.attempts} tries)", soft_wrap=True
+        )
+        out.print(f"    {safe(one.text)} → {safe(one.remedy)}", soft_wrap=True)
+    out.print(f"{len(letters)} dead letters." if letters else "No dead letters.")
     return exits.DONE
 
 
@@ -128,10 +129,12 @@ def holds(
     if as_json:
         print_json([vars(one) for one in shown])
     else:
-        table = Table("object", "record", "field", "value in the CRM", "since", title="released" if release else f"{len(held)} fields held")
         for one in shown:
-            table.add_row(*(safe(v) for v in (one.object, one.record_id, one.field, one.crm_value, one.since)))
-        out.print(table if shown else "Nothing is held." if not release else "None of these records has a held field.")
+            out.print(
+                f"{one.object} {one.record_id} {one.field}: {safe(one.crm_value) or '(empty)'}, since {one.since:%Y-%m-%d %H:%M} UTC", soft_wrap=True
+            )
+        found = f"{len(shown)} fields {'released' if release else 'held'}."
+        out.print(found if shown else "Nothing is held." if not release else "None of these records has a held field.")
     return exits.WRONG_INPUT if release and not freed else exits.DONE
 
 
