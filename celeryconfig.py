@@ -1,7 +1,7 @@
 """Celery: broker, limits and the beat schedule. The ledger holds the truth; a message holds an item's id only and may be lost or doubled.
 
 celery -A worker.app worker        prefork; one or more, on one or more hosts (then with PostgreSQL as the ledger)
-celery -A worker.app beat          exactly one
+celery -A worker.app beat -s var/celerybeat-schedule          exactly one
 """
 
 from celery.schedules import crontab
