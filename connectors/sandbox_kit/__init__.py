@@ -19,7 +19,7 @@ import requests
 CONTROL = "/__sandbox__"
 START_SECONDS = 30.0
 STOP_SECONDS = 8.0
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class SandboxError(RuntimeError):
@@ -150,7 +150,7 @@ class SandboxProcess:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.url}/services/data/", timeout=5, proxies={"http": ""}).status_code == 200
+            return requests.get(f"{self.url}{CONTROL}/info", timeout=5, proxies={"http": ""}).status_code == 200
         except requests.ConnectionError:
             return False
 
