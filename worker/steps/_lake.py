@@ -50,6 +50,9 @@ def open_relations(
         {"file_id": f.id, "source": f.source, "path": f.path, "first_day": f.first_day, "last_day": f.last_day} for f in registers.usage_files(ledger)
     ]
     table_of(con, "usage_file", files, _USAGE_FILE)
+    if not {"crm_csql", "signal_history"} <= set(tables):
+        return LakeRelations(part="filename")
+    # who decides on CSQLs reads their records and signals, and needs the keys given out; there are as many as CSQLs ever, so nobody else loads them
     keys = [{"external_key": f"{account}|{product}|{n}"} for account, product, n in registers.csql_sequences(ledger)]
     table_of(con, "csql_keys", keys, {"external_key": pa.string()})
     return LakeRelations(part="filename", csql_keys="csql_keys")
