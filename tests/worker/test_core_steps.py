@@ -92,12 +92,12 @@ def test_a_first_run_leaves_every_table_and_accounts_for_every_account(first: tu
 
 
 def test_a_first_run_knows_past_dates(first: tuple[Runtime, Run]) -> None:
-    """Backfill 28, 21, 14 and 7 days back: the touch of 26 November (10 points x 20 = 2) is missing before it."""
+    """Backfill 28, 21, 14, 7 days and a day back: the touch of 26 November (10 points x 20 = 2) is missing before it."""
     runtime, run = first
 
     rows = [(r["on_"], r["score"], r["score_uncapped"]) for r in table(runtime, run, "history", "account_id, on_") if r["account_id"] == "A1"]
 
-    assert rows == [(ON - timedelta(days=28), 33, 33.4), (ON, 35, 35.4)]
+    assert rows == [(ON - timedelta(days=28), 33, 33.4), (ON - timedelta(days=1), 35, 35.4)]  # today nothing changed
     assert table(runtime, run, "decisions")[0]["delta_28d"] == 2
 
 

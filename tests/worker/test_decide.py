@@ -10,13 +10,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from mappings.models import Brake, Cap, Mappings, Score, Tiers
+from mappings.models import Brake, Cap, History, Mappings, Score, Tiers
 from tests.factories import AS_OF, ON, Lake, make_indicator, make_mappings, make_profile, make_text
 from tests.worker.core import RELATIONS, Row, by, decide, moment, open_lake, rows
 from tests.worker.test_score import accounts
 from worker.steps._brake import brake
 from worker.steps._usage import load_catalogue
-from worker.steps.decide import _decide_tiers, backfill, past_days
+from worker.steps.decide import _decide_tiers, backfill, decide_accounts, past_days
+from worker.steps.join import join_accounts
+from worker.steps.score import score_accounts
 
 SCORES = "account_id VARCHAR, state VARCHAR, why VARCHAR, why_ja VARCHAR, profile VARCHAR, stage VARCHAR, score_uncapped DOUBLE, score BIGINT, "
 SCORES += "capped_by VARCHAR, "
@@ -313,18 +315,33 @@ def test_white_space_lists_products_for_sale_that_are_not_owned() -> None:
 
 # --- first run and brake -------------------------------------------------------------------------------------------------------------------------
 def test_the_past_dates_of_a_first_run() -> None:
-    assert past_days(make_mappings(), ON) == [date(2026, 11, 3), date(2026, 11, 10), date(2026, 11, 17), date(2026, 11, 24)]
+    assert past_days(make_mappings(), ON) == [date(2026, 11, d) for d in (3, 10, 17, 24, 30)]
+    assert past_days(make_mappings(score=make_mappings().score.model_copy(update={"history": History(backfill_days=0)})), ON) == []
 
 
 def test_backfill_scores_past_dates_from_the_lake() -> None:
-    """Touches on 26 and 19 November: 24 November knows one, the three dates before none, or the older one."""
+    """Touches on 30 and 19 November: 24 November knows one of them, the three dates before none."""
     lake = one_account()
     lake.make_activity(on=date(2026, 11, 19))
     con = open_lake(lake)
     backfill(con, RELATIONS, make_mappings(), moment(), run_id="run")
     found = [(r["on_"], r["score_uncapped"]) for r in rows(con, "SELECT * FROM b_history ORDER BY on_")]
     # seats 50 x 50 % + events 28 x 30 % = 33.4; a touch adds 10 x 20 % = 2
-    assert found == [(date(2026, 11, 3), 33.4), (date(2026, 11, 24), 35.4)]
+    assert found == [(date(2026, 11, 3), 33.4), (date(2026, 11, 24), 35.4), (date(2026, 11, 30), 37.4)]
+
+
+def test_a_first_run_does_not_repeat_a_tier_of_last_week() -> None:
+    """Sixty seats until 24 November: 60 x 50 % + 28 x 30 % = 38.4, tier 2. Six since: 3 + 8.4 + 2 = 13.4, tier 1 on the second closing."""
+    lake = one_account(seats=54)
+    lake.make_contract(seats=6)
+    lake.rows["crm_contract"][0]["churned_on"] = date(2026, 11, 25)
+    con = open_lake(lake)
+    histories = backfill(con, RELATIONS, make_mappings(), moment(), run_id="run")
+    join_accounts(con, RELATIONS, make_mappings(), moment())
+    score_accounts(con, make_mappings(), full=True)
+    decide_accounts(con, histories, make_mappings(), moment(), run_id="run")
+    assert [(r["on_"].day, r["tier"]) for r in rows(con, "SELECT * FROM b_history ORDER BY on_")] == [(3, 2), (30, 2)]
+    assert by(con, "decisions")["A1"]["tier"] == 1
 
 
 def test_the_brake_counts_moves_and_leaves_first_scores_out(con: duckdb.DuckDBPyConnection) -> None:

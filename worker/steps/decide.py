@@ -83,9 +83,10 @@ def _load_alerts(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
 
 # --- first run: past dates from the lake ---------------------------------------------------------------------------------------------------------
 def past_days(mappings: Mappings, on: date) -> list[date]:
-    """The dates a first run scores again, oldest first."""
+    """The dates a first run scores again, oldest first. Yesterday is always among them: without its closing a tier of last week would still stand."""
     history = mappings.score.history
-    return [on - timedelta(days=d) for d in range(history.backfill_days, 0, -history.backfill_step_days)] if history.backfill_days else []
+    steps = set(range(history.backfill_days, 0, -history.backfill_step_days))
+    return [on - timedelta(days=d) for d in sorted(steps | {1}, reverse=True)] if steps else []
 
 
 def backfill(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, run_id: str) -> LakeRelations:
