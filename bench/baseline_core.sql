@@ -46,7 +46,7 @@ SELECT tenant_key, product, max(value) FILTER (metric = 'setup_steps_done') AS d
 FROM {{usage_snapshot}} GROUP BY ALL;
 -- activities
 CREATE TEMP TABLE touch AS
-SELECT a.account_id, max(done_on) AS last_touch_on, max(done_on) FILTER (c.role = 'decision_maker') AS last_decision_maker_on,
+SELECT a.account_id, max(done_on) AS last_touch_on, count(*) FILTER (done_on > DATE '2026-09-02') AS touches_90d, max(done_on) FILTER (c.role = 'decision_maker') AS last_decision_maker_on,
        count(*) FILTER (kind = 'onboarding_step' AND done_on IS NULL AND due_on < DATE '2026-12-01') AS steps_open
 FROM (SELECT *, done_at::DATE AS done_on FROM {{crm_activity}}) AS a LEFT JOIN {{crm_contact}} AS c ON c.id = a.contact_id GROUP BY ALL;
 -- contacts
@@ -56,7 +56,8 @@ SELECT account_id, count(*) FILTER (here) AS contacts, count(*) FILTER (here AND
 FROM (SELECT *, CASE WHEN left_on IS NOT NULL THEN left_on > DATE '2026-12-01' ELSE active END AS here FROM {{crm_contact}}) GROUP BY ALL;
 -- tickets
 CREATE TEMP TABLE tickets AS
-SELECT account_id, count(*) FILTER (open_ AND priority = 'p1') AS p1_open, count(*) FILTER (open_ AND escalated) AS escalated_open,
+SELECT account_id, count(*) FILTER (open_) AS tickets_open, count(*) FILTER (opened_at::DATE > DATE '2026-09-02') AS tickets_90d,
+       count(*) FILTER (open_ AND priority = 'p1') AS p1_open, count(*) FILTER (open_ AND escalated) AS escalated_open,
        DATE '2026-12-01' - min(opened_at::DATE) FILTER (open_ AND priority = 'p1') AS p1_open_days
 FROM (SELECT *, coalesce(closed_at > TIMESTAMPTZ '2026-12-01 03:00:00+00', true) AS open_ FROM {{crm_ticket}}
       WHERE opened_at <= TIMESTAMPTZ '2026-12-01 03:00:00+00') GROUP BY ALL;
@@ -66,7 +67,8 @@ SELECT account_id, avg(score) FILTER (on_ > DATE '2026-06-04') AS nps, count(*) 
 FROM (SELECT *, occurred_at::DATE AS on_ FROM {{crm_survey}}) GROUP BY ALL;
 -- outcomes
 CREATE TEMP TABLE outcomes AS
-SELECT account_id, avg((current_value - baseline) / abs(baseline) * 100) FILTER (on_ > DATE '2025-12-01') AS change, max(on_) AS last_on
+SELECT account_id, avg((current_value - baseline) / abs(baseline) * 100) FILTER (on_ > DATE '2025-12-01') AS change,
+       count(*) FILTER (on_ > DATE '2025-12-01') AS outcomes, max(on_) AS last_on
 FROM (SELECT *, occurred_at::DATE AS on_ FROM {{crm_outcome}}) GROUP BY ALL;
 -- opportunities
 CREATE TEMP TABLE talks AS SELECT account_id, product, bool_or(kind IN ('expansion', 'new')) AS talk, count(*) FILTER (kind = 'expansion') AS expansion
@@ -74,9 +76,11 @@ FROM {{crm_opportunity}} WHERE NOT closed GROUP BY ALL;
 -- accounts
 CREATE TEMP TABLE account AS
 SELECT a.id AS account_id, a.segment, a.partner_id, a.churn_notice_on, a.match_key, c.*EXCLUDE (account_id), g.onboarding_days,
-       DATE '2026-12-01' - c.starts_on AS days_since_start, u.tenant_key IS NOT NULL AS fed, coalesce(core_28d, 0) AS core_28d, events_month, events_prev_month,
+       DATE '2026-12-01' - c.starts_on AS days_since_start, u.tenant_key IS NOT NULL AS fed, coalesce(core_28d, 0) AS core_28d,
+       CASE WHEN fed THEN coalesce(u.events_month, 0) END AS events_month, CASE WHEN fed THEN coalesce(u.events_prev_month, 0) END AS events_prev_month,
        u.last_used_on, coalesce(p.users_28d, 0) AS users_28d, coalesce(p.users_prev_28d, 0) AS users_prev_28d, s.done, s.total, s.as_of AS setup_as_of,
        t.* EXCLUDE (account_id), n.* EXCLUDE (account_id), coalesce(k.p1_open, 0) AS p1_open, coalesce(k.escalated_open, 0) AS escalated_open, k.p1_open_days,
+       coalesce(k.tickets_open, 0) AS tickets_open, coalesce(k.tickets_90d, 0) AS tickets_90d, coalesce(o.outcomes, 0) AS outcomes,
        v.nps, v.answers, v.last_on AS nps_last_on, o.change, o.last_on AS outcome_last_on, coalesce(q.expansion, 0) AS expansion_open,
        CASE WHEN DATE '2026-12-01' - c.starts_on < g.onboarding_days THEN 'onboarding'
             WHEN c.notice_on - DATE '2026-12-01' <= least(90, c.term_months * 10) AND c.term_months > 1 THEN 'renewal' ELSE 'adoption' END AS profile
@@ -108,21 +112,21 @@ SELECT account_id, segment, profile, champion_left_on, churn_notice_on, p1_open_
 FROM account;
 -- parts
 CREATE TEMP TABLE part AS
-SELECT account_id, segment, profile, indicator, axis, value, CASE WHEN present THEN points END AS points, weight, axis_weight
+SELECT account_id, segment, profile, place, indicator, axis, value, CASE WHEN present THEN points END AS points, weight, axis_weight
 FROM (SELECT account_id, segment, profile, unnest([
-    {'i': 'setup_progress', 'a': 'deployment', 'v': setup_progress, 'p': greatest(0, least(1, setup_progress / 100)) * 100, 'w': CASE profile WHEN 'onboarding' THEN 4 END, 'aw': CASE profile WHEN 'onboarding' THEN 50 END, 'ok': setup_progress IS NOT NULL},
-    {'i': 'seat_utilization', 'a': 'deployment', 'v': seat_utilization, 'p': greatest(0, least(1, (seat_utilization - 20) / 60)) * 100, 'w': CASE profile WHEN 'onboarding' THEN 3 ELSE 1 END, 'aw': CASE profile WHEN 'onboarding' THEN 50 WHEN 'renewal' THEN 5 ELSE 10 END, 'ok': seat_utilization IS NOT NULL},
-    {'i': 'trained_operators', 'a': 'deployment', 'v': trained_operators, 'p': CASE WHEN trained_operators >= 2 THEN 100.0 WHEN trained_operators >= 1 THEN 50 ELSE 0 END, 'w': CASE profile WHEN 'onboarding' THEN 3 END, 'aw': CASE profile WHEN 'onboarding' THEN 50 END, 'ok': trained_operators IS NOT NULL},
-    {'i': 'close_volume', 'a': 'adoption', 'v': close_volume, 'p': greatest(0, least(1, (close_volume + 40) / 40)) * 100, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 35 ELSE 45 END, 'ok': close_volume IS NOT NULL},
-    {'i': 'core_feature_use', 'a': 'adoption', 'v': core_feature_use, 'p': greatest(0, least(1, (core_feature_use - 1) / 6)) * 100, 'w': CASE profile WHEN 'renewal' THEN 2 ELSE 3 END, 'aw': CASE profile WHEN 'onboarding' THEN 25 WHEN 'renewal' THEN 35 ELSE 45 END, 'ok': core_feature_use IS NOT NULL},
-    {'i': 'active_user_trend', 'a': 'adoption', 'v': active_user_trend, 'p': greatest(0, least(1, (active_user_trend + 30) / 30)) * 100, 'w': CASE profile WHEN 'renewal' THEN 1 ELSE 2 END, 'aw': CASE profile WHEN 'onboarding' THEN 25 WHEN 'renewal' THEN 35 ELSE 45 END, 'ok': active_user_trend IS NOT NULL},
-    {'i': 'recent_touch', 'a': 'engagement', 'v': recent_touch, 'p': CASE WHEN recent_touch >= 91 THEN 0.0 WHEN recent_touch >= 46 THEN 50 WHEN recent_touch >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'renewal' THEN 10 ELSE 3 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': recent_touch IS NOT NULL},
-    {'i': 'support_friction', 'a': 'engagement', 'v': support_friction, 'p': CASE WHEN support_friction >= 2 THEN 0.0 WHEN support_friction >= 1 THEN 30 ELSE 100 END, 'w': CASE profile WHEN 'renewal' THEN 11 WHEN 'onboarding' THEN 2 ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': support_friction IS NOT NULL},
-    {'i': 'decision_maker_contact', 'a': 'engagement', 'v': decision_maker_contact, 'p': CASE WHEN decision_maker_contact >= 181 THEN 0.0 WHEN decision_maker_contact >= 91 THEN 50 WHEN decision_maker_contact >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'renewal' THEN 7 WHEN 'adoption' THEN 3 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': decision_maker_contact IS NOT NULL},
-    {'i': 'nps', 'a': 'engagement', 'v': nps, 'p': greatest(0, least(1, (nps - 4) / 5)) * 100, 'w': CASE profile WHEN 'renewal' THEN 2 WHEN 'adoption' THEN 1 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': nps IS NOT NULL},
-    {'i': 'outcome_change', 'a': 'outcome', 'v': outcome_change, 'p': greatest(0, least(1, outcome_change / 40)) * 100, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 20 END, 'ok': outcome_change IS NOT NULL AND outcome_last_on >= DATE '2025-12-01'},
-    {'i': 'outcome_recency', 'a': 'outcome', 'v': outcome_recency, 'p': CASE WHEN outcome_recency >= 181 THEN 50.0 WHEN outcome_recency >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 1 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 20 END, 'ok': outcome_recency IS NOT NULL AND outcome_last_on >= DATE '2025-12-01'}
-]) AS x FROM value) AS t(account_id, segment, profile, x), LATERAL (SELECT x.i AS indicator, x.a AS axis, x.v AS value, x.p AS points, x.w AS weight, x.aw AS axis_weight, x.ok AS present)
+    {'n': 1, 'i': 'setup_progress', 'a': 'deployment', 'v': setup_progress, 'p': greatest(0, least(1, setup_progress / 100)) * 100, 'w': CASE profile WHEN 'onboarding' THEN 4 END, 'aw': CASE profile WHEN 'onboarding' THEN 50 END, 'ok': setup_progress IS NOT NULL},
+    {'n': 2, 'i': 'seat_utilization', 'a': 'deployment', 'v': seat_utilization, 'p': greatest(0, least(1, (seat_utilization - 20) / 60)) * 100, 'w': CASE profile WHEN 'onboarding' THEN 3 ELSE 1 END, 'aw': CASE profile WHEN 'onboarding' THEN 50 WHEN 'renewal' THEN 5 ELSE 10 END, 'ok': seat_utilization IS NOT NULL},
+    {'n': 3, 'i': 'trained_operators', 'a': 'deployment', 'v': trained_operators, 'p': CASE WHEN trained_operators >= 2 THEN 100.0 WHEN trained_operators >= 1 THEN 50 ELSE 0 END, 'w': CASE profile WHEN 'onboarding' THEN 3 END, 'aw': CASE profile WHEN 'onboarding' THEN 50 END, 'ok': trained_operators IS NOT NULL},
+    {'n': 4, 'i': 'close_volume', 'a': 'adoption', 'v': close_volume, 'p': greatest(0, least(1, (close_volume + 40) / 40)) * 100, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 35 ELSE 45 END, 'ok': close_volume IS NOT NULL},
+    {'n': 5, 'i': 'core_feature_use', 'a': 'adoption', 'v': core_feature_use, 'p': greatest(0, least(1, (core_feature_use - 1) / 6)) * 100, 'w': CASE profile WHEN 'renewal' THEN 2 ELSE 3 END, 'aw': CASE profile WHEN 'onboarding' THEN 25 WHEN 'renewal' THEN 35 ELSE 45 END, 'ok': core_feature_use IS NOT NULL},
+    {'n': 6, 'i': 'active_user_trend', 'a': 'adoption', 'v': active_user_trend, 'p': greatest(0, least(1, (active_user_trend + 30) / 30)) * 100, 'w': CASE profile WHEN 'renewal' THEN 1 ELSE 2 END, 'aw': CASE profile WHEN 'onboarding' THEN 25 WHEN 'renewal' THEN 35 ELSE 45 END, 'ok': active_user_trend IS NOT NULL},
+    {'n': 8, 'i': 'recent_touch', 'a': 'engagement', 'v': recent_touch, 'p': CASE WHEN recent_touch >= 91 THEN 0.0 WHEN recent_touch >= 46 THEN 50 WHEN recent_touch >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'renewal' THEN 10 ELSE 3 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': recent_touch IS NOT NULL},
+    {'n': 7, 'i': 'support_friction', 'a': 'engagement', 'v': support_friction, 'p': CASE WHEN support_friction >= 2 THEN 0.0 WHEN support_friction >= 1 THEN 30 ELSE 100 END, 'w': CASE profile WHEN 'renewal' THEN 11 WHEN 'onboarding' THEN 2 ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': support_friction IS NOT NULL},
+    {'n': 9, 'i': 'decision_maker_contact', 'a': 'engagement', 'v': decision_maker_contact, 'p': CASE WHEN decision_maker_contact >= 181 THEN 0.0 WHEN decision_maker_contact >= 91 THEN 50 WHEN decision_maker_contact >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'renewal' THEN 7 WHEN 'adoption' THEN 3 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': decision_maker_contact IS NOT NULL},
+    {'n': 10, 'i': 'nps', 'a': 'engagement', 'v': nps, 'p': greatest(0, least(1, (nps - 4) / 5)) * 100, 'w': CASE profile WHEN 'renewal' THEN 2 WHEN 'adoption' THEN 1 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': nps IS NOT NULL},
+    {'n': 11, 'i': 'outcome_change', 'a': 'outcome', 'v': outcome_change, 'p': greatest(0, least(1, outcome_change / 40)) * 100, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 20 END, 'ok': outcome_change IS NOT NULL AND outcome_last_on >= DATE '2025-12-01'},
+    {'n': 12, 'i': 'outcome_recency', 'a': 'outcome', 'v': outcome_recency, 'p': CASE WHEN outcome_recency >= 181 THEN 50.0 WHEN outcome_recency >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 1 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 20 END, 'ok': outcome_recency IS NOT NULL AND outcome_last_on >= DATE '2025-12-01'}
+]) AS x FROM value) AS t(account_id, segment, profile, x), LATERAL (SELECT x.n AS place, x.i AS indicator, x.a AS axis, x.v AS value, x.p AS points, x.w AS weight, x.aw AS axis_weight, x.ok AS present)
 WHERE weight IS NOT NULL;
 -- axes
 CREATE TEMP TABLE axis AS
@@ -153,8 +157,16 @@ COPY (SELECT account_id, indicator, axis, value, points,
       FROM weighed LEFT JOIN middle USING (segment, profile, indicator)) TO '{{out}}/parts.parquet' (FORMAT parquet, COMPRESSION zstd);
 -- reasons
 CREATE TEMP TABLE reason AS
-SELECT account_id, arg_min(indicator, (round(weight_effective * (points - coalesce(median_points, 100)), 6), -weight_effective, indicator)) AS worst
-FROM weighed LEFT JOIN middle USING (segment, profile, indicator) WHERE enough AND points < 100 AND weight_effective > 0 GROUP BY ALL;
+WITH moved AS (
+    SELECT account_id, {'indicator': indicator, 'value': value, 'points': points} AS x, points, indicator, -weight_effective AS lighter,
+           round(weight_effective * (points - coalesce(median_points, 100)), 6) AS below, round(weight_effective * (points - coalesce(median_points, 0)), 6) AS above
+    FROM weighed LEFT JOIN middle USING (segment, profile, indicator) WHERE enough AND points IS NOT NULL AND weight_effective > 0
+), low AS (SELECT account_id, arg_min(x, (below, lighter, indicator)) AS worst FROM moved WHERE points < 100 GROUP BY ALL)
+SELECT account_id, any_value(worst) AS worst, arg_min(x, (-above, lighter, indicator)) FILTER (points > 50 AND indicator IS DISTINCT FROM worst.indicator) AS best
+FROM moved LEFT JOIN low USING (account_id) GROUP BY ALL;
+CREATE TEMP TABLE missing AS
+SELECT account_id, string_agg(title_en, ', ' ORDER BY place) AS why, string_agg(title_ja, '、' ORDER BY place) AS why_ja
+FROM part JOIN (VALUES {{titles}}) AS t(indicator, title_en, title_ja) USING (indicator) WHERE points IS NULL GROUP BY ALL;
 -- tiers
 CREATE TEMP TABLE result AS
 SELECT s.*, CASE WHEN s.score IS NULL THEN NULL WHEN h.tier IS NULL OR capped_by IS NOT NULL THEN plain
@@ -216,16 +228,22 @@ FROM {{crm_csql}} AS q FULL JOIN (FROM chosen WHERE NOT against) AS c ON c.accou
 COPY (SELECT account_id, record_id, product, move, state, amount, seats_suggested, approach_score FROM csql) TO '{{out}}/csql_desired.parquet' (FORMAT parquet, COMPRESSION zstd);
 -- decisions
 CREATE TEMP TABLE decision AS
-SELECT r.account_id, CASE WHEN r.enough THEN 'scored' ELSE 'not_scored' END AS state, r.score, r.score_uncapped, r.tier, r.trend, r.delta_28d, r.deployment, r.adoption,
-       r.engagement, r.outcome, r.coverage, r.profile, r.config_version, CASE WHEN r.capped_by IS NOT NULL AND r.score < r.score_uncapped - 0.5 THEN r.capped_by ELSE
-       CASE w.worst WHEN 'seat_utilization' THEN 'low_seat_use' WHEN 'setup_progress' THEN 'setup_open' WHEN 'trained_operators' THEN 'few_operators'
-            WHEN 'close_volume' THEN 'volume_falling' WHEN 'active_user_trend' THEN 'users_falling' WHEN 'core_feature_use' THEN 'core_unused'
-            WHEN 'recent_touch' THEN 'no_recent_touch' WHEN 'decision_maker_contact' THEN 'no_decision_maker' WHEN 'support_friction' THEN 'open_trouble'
-            WHEN 'nps' THEN 'low_nps' WHEN 'outcome_change' THEN 'outcome_low' WHEN 'outcome_recency' THEN 'outcome_old' END END AS cause,
-       a.notice_on, CASE WHEN a.fed THEN a.users_28d * 100 / a.seats END AS seat_use, DATE '2026-11-30' AS usage_as_of,
-       coalesce(q.flag, false) AS csql_flag, coalesce(q.n, 0) AS csql_open_count, q.approach AS approach_score
-FROM result AS r JOIN account AS a ON a.account_id = r.account_id LEFT JOIN reason AS w ON w.account_id = r.account_id
-LEFT JOIN (SELECT account_id, bool_or(state <> 'Candidate') AS flag, count(*) AS n, max(approach_score) AS approach FROM csql GROUP BY ALL) AS q ON q.account_id = r.account_id;
+WITH word AS (
+    SELECT a.*, a.core_28d AS core_events_28d, a.users_28d AS active_users_28d, a.users_prev_28d AS active_users_prev_28d, a.done::BIGINT AS setup_steps_done,
+           a.total::BIGINT AS setup_steps_total, a.answers AS nps_answers_180d, DATE '2026-11-30' AS usage_as_of, DATE '2026-11-01' AS month_label,
+           r.* EXCLUDE (account_id, profile), CASE WHEN r.enough THEN 'scored' ELSE 'not_scored' END AS state, w.worst, w.best, m.why, m.why_ja, q.flag, q.n, q.approach,
+           CASE WHEN a.fed THEN a.users_28d * 100 / a.seats END AS seat_use
+    FROM result AS r JOIN account AS a ON a.account_id = r.account_id LEFT JOIN reason AS w ON w.account_id = r.account_id
+    LEFT JOIN missing AS m ON m.account_id = r.account_id
+    LEFT JOIN (SELECT account_id, bool_or(state <> 'Candidate') AS flag, count(*) AS n, max(approach_score) AS approach FROM csql GROUP BY ALL) AS q
+           ON q.account_id = r.account_id
+)
+SELECT account_id, state, score, score_uncapped, tier, trend, delta_28d, deployment, adoption, engagement, outcome, coverage, profile, config_version,
+       {{cause}} AS cause, {{main_reason_en}} AS main_reason_en, {{main_reason_ja}} AS main_reason_ja, {{strength_en}} AS strength_en,
+       {{strength_ja}} AS strength_ja, {{next_action_en}} AS next_action_en, {{next_action_ja}} AS next_action_ja, {{exception_en}} AS exception_en,
+       {{exception_ja}} AS exception_ja, {{data_status_en}} AS data_status_en, {{data_status_ja}} AS data_status_ja,
+       notice_on, seat_use, usage_as_of, coalesce(flag, false) AS csql_flag, coalesce(n, 0) AS csql_open_count, approach AS approach_score
+FROM word;
 COPY decision TO '{{out}}/decisions.parquet' (FORMAT parquet, COMPRESSION zstd);
 -- changes
 COPY (
@@ -247,6 +265,10 @@ COPY (
         CASE WHEN d.cause IS DISTINCT FROM a.own_cause THEN {'f': 'cause', 'b': a.own_cause, 'o': d.cause} END,
         CASE WHEN d.csql_flag::VARCHAR <> coalesce(a.own_csql_flag, 'false') THEN {'f': 'csql_flag', 'b': coalesce(a.own_csql_flag, 'false'), 'o': d.csql_flag::VARCHAR} END,
         CASE WHEN d.csql_open_count::VARCHAR IS DISTINCT FROM a.own_csql_open_count THEN {'f': 'csql_open_count', 'b': a.own_csql_open_count, 'o': d.csql_open_count::VARCHAR} END,
+        CASE WHEN d.main_reason_ja IS DISTINCT FROM a.own_main_reason THEN {'f': 'main_reason', 'b': a.own_main_reason, 'o': d.main_reason_ja} END,
+        CASE WHEN d.strength_ja IS DISTINCT FROM a.own_strength THEN {'f': 'strength', 'b': a.own_strength, 'o': d.strength_ja} END,
+        CASE WHEN d.next_action_ja IS DISTINCT FROM a.own_next_action THEN {'f': 'next_action', 'b': a.own_next_action, 'o': d.next_action_ja} END,
+        CASE WHEN d.data_status_ja IS DISTINCT FROM a.own_data_status THEN {'f': 'data_status', 'b': a.own_data_status, 'o': d.data_status_ja} END,
         CASE WHEN d.profile IS DISTINCT FROM a.own_score_profile THEN {'f': 'score_profile', 'b': a.own_score_profile, 'o': d.profile} END
     ], lambda x: x IS NOT NULL)) AS x FROM decision AS d JOIN {{crm_account}} AS a ON a.id = d.account_id)
 ) TO '{{out}}/changes.parquet' (FORMAT parquet, COMPRESSION zstd);

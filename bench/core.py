@@ -20,28 +20,36 @@ from typing import Any
 
 import duckdb
 from pydantic import SecretStr
+from sqlalchemy import select
 
 import mappings as shipped
 from bench import lake as made
 from bench.measure import Measure, run_child
+from mappings.columns import FEEDS
 from mappings.load import load
 from mappings.models import Brake, Mappings
 from mappings.snapshot import config_version
 from worker import log
 from worker.items import Item, LakeFile, NewItem, Outcome, Run, RunKind, RunState, StepContext
+from worker.report import run_report
 from worker.run import finish_run, start_run
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.sql import literal
 from worker.steps import decide, diff, join, score
+from worker.steps._scorecard import Feed, scorecards
+from worker.steps._words import data_status_slots, reason_slots
 from worker.store.registers import UsageFileRow, put_usage_file
 from worker.store.schemas import schema
+from worker.store.tables import item as item_table
 
 MEMORY, THREADS = "768MB", 2
 #: What both sides must agree on: table -> columns. Texts and what rides along with them are ours only (docs/benchmarks.md).
 COMPARED = {
     "decisions": "account_id, state, score, round(score_uncapped + 1e-8, 6) AS score_uncapped, tier, trend, delta_28d, deployment, adoption, "
     "engagement, outcome, coverage, profile, config_version, cause, notice_on, round(seat_use + 1e-8, 6) AS seat_use, usage_as_of, csql_flag, "
-    "csql_open_count, approach_score",
+    "csql_open_count, approach_score, main_reason_en, main_reason_ja, strength_en, strength_ja, next_action_en, next_action_ja, exception_en, "
+    "exception_ja, data_status_en, data_status_ja",
     "parts": "account_id, indicator, axis, value, round(points + 1e-8, 6) AS points, missing_why, "
     "round(weight_effective + 1e-8, 6) AS weight_effective, round(median_points + 1e-8, 6) AS median_points",
     "csql_desired": "account_id, record_id, product, move, state, round(amount, 2) AS amount, seats_suggested, approach_score",
@@ -51,7 +59,7 @@ COMPARED = {
 #: Fields of an account that hold neither a text nor something that rides along.
 _FIELDS = (
     "health_tier", "health_score", "notice_on", "seat_use", "deployment", "adoption", "engagement", "outcome", "cause", "csql_flag",
-    "csql_open_count", "score_profile",
+    "csql_open_count", "score_profile", "main_reason", "strength", "next_action", "data_status",
 )  # fmt: skip
 _WHERE = {"changes": f"object = 'account' AND field IN {_FIELDS}", "signals": "NOT starts_with(rule, 'alert/')"}
 
@@ -80,29 +88,25 @@ def _step(name: str, work: Callable[[StepContext, Item], Outcome]) -> Any:
 
 
 def _work(folder: Path, turn: str, steps: dict[str, Any], kind: RunKind, as_of: Any) -> tuple[Run, dict[str, float]]:
-    """A run of these steps, and its wall clock in seconds by step ('all' = from start to end)."""
+    """A run of these steps, and its wall clock in seconds by step; 'all' = from its first item to its end, 'cpu' = of this process meanwhile."""
     given = settings(folder, turn)
     log.configure(given)
     runtime = Runtime.open(given, steps=steps, open_crm=_no_crm)
     try:
-        before = time.perf_counter()
-        run = finish_run(runtime, start_run(runtime, shipped_mappings(), kind, as_of=as_of))
-        seconds = {"all": time.perf_counter() - before}
+        run_id = start_run(runtime, shipped_mappings(), kind, as_of=as_of)
+        before, cpu = time.perf_counter(), time.process_time()
+        run = finish_run(runtime, run_id)
+        seconds = {"all": time.perf_counter() - before, "cpu": time.process_time() - cpu}
         if run.state != RunState.DONE:
             raise SystemExit(f"the run ended as {run.state}: {run.reason or _faults(runtime, run)}")
-        from worker.report import run_report
-
         return run, seconds | run_report(runtime.ledger, run.id)["seconds"]
     finally:
         runtime.close()
 
 
 def _faults(runtime: Runtime, run: Run) -> str:
-    from sqlalchemy import select
-
-    from worker.store.tables import item
-
-    return "; ".join(str(row.error) for row in runtime.ledger.rows(select(item.c.error).where(item.c.run_id == run.id, item.c.error.is_not(None))))
+    failed = select(item_table.c.error).where(item_table.c.run_id == run.id, item_table.c.error.is_not(None))
+    return "; ".join(str(row.error) for row in runtime.ledger.rows(failed))
 
 
 # --- the night before ----------------------------------------------------------------------------------------------------------------------------
@@ -216,7 +220,7 @@ def ours(folder: Path, turn: str, kind: RunKind = RunKind.FULL) -> dict[str, Any
     steps = STEPS if kind == RunKind.FULL else {"load": _step("load", _load_changed), **STEPS}
     run, seconds = _work(folder, turn, steps, kind, made.AS_OF)
     os.rename(folder / turn / "runs" / run.id, folder / turn / "out")
-    return {"wall_s": seconds.pop("all") - seconds.get("load", 0.0), "steps_s": seconds}
+    return {"wall_s": seconds.pop("all") - seconds.get("load", 0.0), "cpu_s": seconds.pop("cpu"), "steps_s": seconds}
 
 
 def _fork_ledger(folder: Path, turn: str) -> None:
@@ -251,12 +255,13 @@ def baseline(folder: Path, turn: str) -> dict[str, Any]:
     text = (Path(__file__).parent / "baseline_core.sql").read_text(encoding="utf-8")
     found = shipped_mappings()
     slots = {"out": str(out)} | {f"version_{p.name}": config_version(found, p.name) for p in found.score.profiles}
+    slots |= _word_slots(found)
     for table in ("usage_tenant_day", "usage_user_days", "usage_snapshot", "crm_account", "crm_contract", "crm_contact", "crm_activity", "crm_ticket",
                   "crm_survey", "crm_opportunity", "crm_outcome", "crm_csql", "score_history", "signal_history"):  # fmt: skip
         slots[table] = f"read_parquet({json.loads((folder / 'base' / 'files.json').read_text())[table]})"
     for name, value in slots.items():
         text = text.replace("{{" + name + "}}", value)
-    before = time.perf_counter()
+    before, cpu = time.perf_counter(), time.process_time()
     seconds: dict[str, float] = {}
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": THREADS, "temp_directory": str(folder / turn / "spill")}) as con:
         for statement in text.split(";\n"):
@@ -265,7 +270,14 @@ def baseline(folder: Path, turn: str) -> dict[str, Any]:
                 con.execute(statement)
                 title = next((line[3:] for line in statement.splitlines() if line.startswith("-- ")), "")[:40]
                 seconds[title] = round(seconds.get(title, 0.0) + time.perf_counter() - began, 3)
-    return {"wall_s": time.perf_counter() - before, "steps_s": seconds}
+    return {"wall_s": time.perf_counter() - before, "cpu_s": time.process_time() - cpu, "steps_s": seconds}
+
+
+def _word_slots(found: Mappings) -> dict[str, str]:
+    """The texts as SQL: the same expressions on both sides, since they are nothing but concatenation. What they are applied to is each side's own."""
+    cards = scorecards(found, dict.fromkeys(FEEDS, Feed(connected=True, late=False)))
+    titles = ", ".join(f"({literal(i.name)}, {literal(i.title.en)}, {literal(i.title.ja)})" for i in found.indicators.values())
+    return {name: sql for name, sql in (reason_slots(found) | data_status_slots(cards, [])).items() if name != "worst"} | {"titles": titles}
 
 
 def child(side: str, folder: Path, turn: str) -> None:
@@ -275,16 +287,12 @@ def child(side: str, folder: Path, turn: str) -> None:
         _list_files(folder)
         print(json.dumps({}))
         return
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    began = usage.ru_utime + usage.ru_stime
     sides: dict[str, Callable[[], dict[str, Any]]] = {
         "ours": lambda: ours(folder, turn),
         "increment": lambda: ours(folder, turn, RunKind.INCREMENT),
         "baseline": lambda: baseline(folder, turn),
     }
-    found = sides[side]()
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps(found | {"cpu_s": usage.ru_utime + usage.ru_stime - began, "peak_mib": usage.ru_maxrss / 1024}))
+    print(json.dumps(sides[side]() | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
 
 
 def _list_files(folder: Path) -> None:
