@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import requests
@@ -22,6 +22,7 @@ from connectors.base import CallCounts
 from connectors.errors import ConnectorError, NotAllowed, NotReachable, QuotaSpent, Transient
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 #: kind of call -> group in a run's report. Kinds not listed count as reads.
 GROUPS: dict[str, str] = {
@@ -29,6 +30,9 @@ GROUPS: dict[str, str] = {
     "reread": "rereads",
     "collections_update": "writes",
     "collections_upsert": "writes",
+    "batch_update": "writes",
+    "batch_upsert": "writes",
+    "associate": "writes",
     "bulk_create": "writes",
     "bulk_upload": "writes",
     "bulk_close": "writes",
@@ -49,6 +53,10 @@ def grouped(by_kind: Mapping[str, int]) -> dict[str, int]:
         if group:
             sums[group] += n
     return sums
+
+
+#: Nothing was sent: the host was never reached. Some clients speak urllib3 without requests.
+_UNCONNECTED = (requests.exceptions.ConnectTimeout, urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 
 
 class Again(StrEnum):
@@ -161,14 +169,14 @@ class Door:
     """Sends calls for one connection. Thread-safe: result pages are fetched in parallel."""
 
     name: str
-    translate: Callable[[requests.Response], Fault | None]
-    """The connector's error table: null = the answer is good."""
+    translate: Callable[[Any], Fault | None]
+    """The connector's error table over its client's response: null = the answer is good."""
     refresh: Callable[[str | None], None]
     """Log in again, unless somebody did since the token given (null = none yet) was taken."""
     token: Callable[[], str]
     """The token to send with, logging in if there is none."""
     budget: Budget
-    observe: Callable[[requests.Response], None] = lambda _: None
+    observe: Callable[[Any], None] = lambda _: None
     waits: Waits = Waits()
     counts: CallCounts = field(default_factory=CallCounts)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -207,7 +215,7 @@ class Door:
         except _Refused as refused:
             raise refused.fault.error from refused.__cause__
 
-    def good(self, response: requests.Response) -> requests.Response:
+    def good(self, response: R) -> R:
         """The response, if the error table calls it good; else the fault goes to `call`."""
         self.observe(response)
         fault = self.translate(response)
@@ -237,7 +245,7 @@ class Door:
         started = time.monotonic()
         try:
             return send()
-        except (requests.exceptions.ConnectTimeout, requests.exceptions.ConnectionError) as error:
+        except (*_UNCONNECTED, requests.exceptions.ConnectionError, urllib3.exceptions.SSLError) as error:
             raise _Refused(self._broken(error)) from error
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, orjson.JSONDecodeError, BrokenAnswer, OSError) as error:
             text = f"{self.name}: the answer broke off or cannot be read ({type(error).__name__})."
@@ -248,12 +256,10 @@ class Door:
                 self.seconds[kind] = self.seconds.get(kind, 0.0) + time.monotonic() - started
 
     def _broken(self, error: Exception) -> Fault:
-        if isinstance(error, requests.exceptions.SSLError):
+        if isinstance(error, requests.exceptions.SSLError | urllib3.exceptions.SSLError):
             text = f"{self.name}: the CRM's TLS certificate cannot be verified."
             return Fault(NotAllowed(text, remedy="An admin must check the URL, the clock and the trusted certificates of this host."))
-        never_connected = (
-            isinstance(error, requests.exceptions.ConnectTimeout) or "NewConnectionError" in repr(error) or "NameResolution" in repr(error)
-        )
+        never_connected = isinstance(error, _UNCONNECTED) or "NewConnectionError" in repr(error) or "NameResolution" in repr(error)
         text = f"{self.name}: no connection to the CRM." if never_connected else f"{self.name}: the connection to the CRM broke off."
         remedy = "The run tries again by itself; if it lasts, an admin must check the URL and this host's network."
         kind = NotReachable if never_connected else Transient

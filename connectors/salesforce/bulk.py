@@ -16,8 +16,8 @@ import requests
 from connectors.base import BulkJob
 from connectors.calls import BrokenAnswer
 from connectors.errors import ConnectorError, Misfit, Refused, Transient
+from connectors.pages import Pages
 from connectors.salesforce.client import HOST, Org
-from connectors.salesforce.pages import Pages
 
 #: Result pages fetched at once. Chosen for 2 cores: one is parsed while the next arrives.
 PARALLEL = 2

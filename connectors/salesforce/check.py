@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from connectors.base import FieldInfo, Finding
 from connectors.errors import ConnectorError, Misfit
+from connectors.pages import mapped_fields
 from connectors.salesforce.client import Org
 from connectors.salesforce.errors import ADMIN, PROVISION
 from connectors.salesforce.objects import Objects, SObject
-from connectors.salesforce.reading import mapped_fields
 from mappings.models import FieldType, Source, WriteField
 
 _KINDS = {

@@ -12,13 +12,14 @@ from typing import Any
 
 from connectors.base import FieldInfo, ReadResult, Window
 from connectors.errors import ConnectorError, Misfit, Transient
+from connectors.pages import Pages, mapped_fields
 from connectors.salesforce import soql
 from connectors.salesforce.bulk import BulkQuery, falls_back
 from connectors.salesforce.client import HOST, Org
 from connectors.salesforce.objects import NO_BULK, Objects, Resolved, SObject
-from connectors.salesforce.pages import Pages, table_of
+from connectors.salesforce.pages import table_of
 from connectors.values import id_18
-from mappings.models import ConstColumn, FieldColumn, Source, SqlColumn
+from mappings.models import Source
 
 #: More rows than this are read by Bulk: 5 pages of 2,000 cost as many calls as a bulk job of that size (create, polls, one result).
 BULK_ABOVE = 10_000
@@ -27,22 +28,6 @@ IDS_PER_CALL = 2000
 #: A query that times out is tried on half the window, down to this.
 LEAST_WINDOW = timedelta(seconds=2)
 _FIRST = datetime(1999, 1, 1, tzinfo=UTC)  # before any org
-
-
-def mapped_fields(source: Source, extra: Sequence[str]) -> list[str]:
-    """Field paths a source needs, each once, in the mapping's order."""
-    paths: dict[str, None] = {}
-    for spec in source.columns.values():
-        if isinstance(spec, str):
-            paths[spec] = None
-        elif isinstance(spec, FieldColumn):
-            paths[spec.field] = None
-        elif isinstance(spec, SqlColumn):
-            paths.update(dict.fromkeys(spec.fields))
-        else:
-            assert isinstance(spec, ConstColumn)
-    paths.update(dict.fromkeys(extra))
-    return list(paths)
 
 
 @dataclass(frozen=True)
