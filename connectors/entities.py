@@ -126,6 +126,7 @@ COLUMNS: dict[Entity, dict[str, str]] = {
         "metric": "VARCHAR",
         "baseline": "DOUBLE",
         "current_value": "DOUBLE",
+        "fewer_is_better": "BOOLEAN",  # a fall below the baseline is the improvement; null counts as false
         "occurred_at": "TIMESTAMPTZ",
         "fact_backed": "BOOLEAN",
         "confirmed_by": "VARCHAR",

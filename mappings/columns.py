@@ -269,8 +269,8 @@ ENTITIES: dict[str, dict[str, str]] = {
         "closed": "BOOLEAN", "won": "BOOLEAN", "close_on": "DATE",
     },
     "outcome": {
-        "account_id": "VARCHAR", "metric": "VARCHAR", "baseline": "DOUBLE", "current_value": "DOUBLE", "occurred_at": "TIMESTAMPTZ",
-        "fact_backed": "BOOLEAN", "confirmed_by": "VARCHAR",
+        "account_id": "VARCHAR", "metric": "VARCHAR", "baseline": "DOUBLE", "current_value": "DOUBLE", "fewer_is_better": "BOOLEAN",
+        "occurred_at": "TIMESTAMPTZ", "fact_backed": "BOOLEAN", "confirmed_by": "VARCHAR",
     },
     "csql": {"account_id": "VARCHAR", "product": "VARCHAR", "state": "VARCHAR", "external_key": "VARCHAR", "created_at": "TIMESTAMPTZ"},
     "user": {"name": "VARCHAR", "active": "BOOLEAN", "team": "VARCHAR"},

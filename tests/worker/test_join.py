@@ -176,6 +176,8 @@ def people_lake() -> Lake:
     lake.make_outcome("A", days(30))  # 100 → 120: 20 %
     lake.make_outcome("A", days(60), baseline=200.0, current_value=260.0)  # 30 %
     lake.make_outcome("A", days(366), baseline=1.0, current_value=9.0)
+    lake.make_account("B")
+    lake.make_outcome("B", days(10), baseline=9.0, current_value=6.75, fewer_is_better=True)  # 25 % fewer days
     return lake
 
 
@@ -333,3 +335,7 @@ def test_a_past_date_is_scored_by_the_rows_dates_not_by_todays_states() -> None:
     assert pick(row, ("contracts", "stage", "p1_open", "expansion_open", "last_touch_on")) == {
         "contracts": 1, "stage": "adoption", "p1_open": 1, "expansion_open": 1, "last_touch_on": None,
     }  # fmt: skip
+
+
+def test_fewer_can_be_the_improvement(people: tuple[dict[str, Row], dict[tuple[str, str], Row]]) -> None:
+    assert people[0]["B"]["outcome_change"] == 25.0

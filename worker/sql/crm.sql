@@ -172,11 +172,12 @@ WHERE NOT coalesce(o.deleted, false) AND o.account_id IS NOT NULL
 -- name: outcome_facts
 CREATE OR REPLACE TEMP TABLE j_outcome_facts AS
 WITH dated AS (
-    SELECT coalesce(m.master_id, o.account_id) AS acct, o.baseline, o.current_value, {{occurred_on}} AS occurred_on
+    SELECT coalesce(m.master_id, o.account_id) AS acct, o.baseline, o.current_value, o.fewer_is_better, {{occurred_on}} AS occurred_on
     FROM j_outcome AS o LEFT JOIN j_master AS m ON m.id = o.account_id
     WHERE NOT coalesce(o.deleted, false) AND o.occurred_at <= {{as_of}}
 ), recent AS (
-    SELECT *, CASE WHEN baseline <> 0 THEN CAST((current_value - baseline) / abs(baseline) * 100 AS DECIMAL(18, 6)) END AS change
+    SELECT *, CASE WHEN baseline <> 0 THEN 
+                        CAST((current_value - baseline) / abs(baseline) * CASE WHEN fewer_is_better THEN -100 ELSE 100 END AS DECIMAL(18, 6)) END AS change
     FROM dated WHERE acct IS NOT NULL
 )
 SELECT acct, count(*) FILTER (occurred_on > {{on}} - 365) AS outcomes,
