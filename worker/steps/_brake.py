@@ -1,5 +1,6 @@
 """The score brake: a run that would move too many accounts across a tier, or open too many CSQLs, stops before anything is written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -29,11 +30,13 @@ class BrakeReport:
         return dict(self.__dict__)
 
 
-def brake(con: duckdb.DuckDBPyConnection, history: str, on: date, spec: Brake) -> BrakeReport:
-    """Compares `decisions` and `csql_desired` of this connection with the last scored row of `history` before `on`."""
-    before = (
-        f"SELECT account_id, arg_max(tier, (on_, as_of)) AS tier FROM {history} WHERE on_ < {literal(on)} AND tier IS NOT NULL GROUP BY account_id"
-    )
+def brake(con: duckdb.DuckDBPyConnection, history: str, on: date, spec: Brake, approved: Sequence[str] = ()) -> BrakeReport:
+    """Compares `decisions` and `csql_desired` of this connection with the last scored row of `history` before `on`.
+
+    `approved`: ids of runs that a person let go on. What they moved on the same day is known and not asked about again.
+    """
+    known = f"on_ < {literal(on)}" + (f" OR run_id IN ({', '.join(literal(one) for one in approved)})" if approved else "")
+    before = f"SELECT account_id, arg_max(tier, (on_, as_of)) AS tier FROM {history} WHERE ({known}) AND tier IS NOT NULL GROUP BY account_id"
     pairs = (
         "SELECT d.account_id, h.tier AS before, d.tier AS after, d.score "
         f"FROM decisions AS d JOIN ({before}) AS h ON h.account_id = d.account_id WHERE d.tier IS NOT NULL"

@@ -22,7 +22,7 @@ from worker.steps._usage import load_catalogue
 from worker.steps._words import LateFeed, data_status_slots, reason_slots
 from worker.steps.join import join_accounts
 from worker.steps.score import read_feeds, score_accounts
-from worker.store import registers
+from worker.store import registers, runs
 
 
 def decide_accounts(
@@ -132,7 +132,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         con.execute("INSERT INTO signals BY NAME SELECT * FROM past_signals")
     for table in ("decisions", "csql_desired", "flips", "history", "signals"):
         leave(con, ctx.folder, table)
-    report = brake(con, before, moment.on, ctx.mappings.score.brake)
+    report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))
     leave_json(ctx.folder, "brake.json", report.as_dict())
     stops = report.why and not (ctx.run.dry_run or ctx.mappings.scope.shadow)
     return Outcome(stats=_stats(con), statements=_keys(ctx, con), brake=report.as_dict() if stops else None)

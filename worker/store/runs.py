@@ -129,6 +129,11 @@ def approve(ledger: Ledger, run_id: str, actor: str, redo: str = "diff") -> None
         _note(tx, actor, "run.approve", run_id, now)
 
 
+def approved(ledger: Ledger) -> list[str]:
+    """Ids of the runs that a person let go on."""
+    return [str(row.id) for row in ledger.rows(select(run.c.id).where(run.c.approved_by.is_not(None)))]
+
+
 def _expect(tx: Connection, run_id: str, states: Sequence[RunState]) -> None:
     state = tx.execute(select(run.c.state).where(run.c.id == run_id).with_for_update()).scalar()
     if state is None:
