@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 
 from connectors.entities import Entity
-from worker.items import RunKind, RunState, StepContext
+from worker.items import Run, RunKind, RunState, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps._lake import table_of
 from worker.steps._relations import LakeRelations, columns_of
@@ -45,20 +45,39 @@ def changed_accounts(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: Lak
     if _fresh_tenants(ctx, con, runs_):
         branches.append(query_sql("changed", "by_account_key", accounts=lake.crm[Entity.ACCOUNT]))
         branches.append(query_sql("changed", "by_contract_key", contracts=lake.crm[Entity.CONTRACT]))
+    branches += _asked(ctx, con, lake)
     con.execute(query_sql("changed", "changed", branches=" UNION ALL ".join(branches)))
     return "j_changed"
 
 
+def _asked(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> list[str]:
+    """Accounts of which something is to be sent again although nothing is new: dead letters to be retried, and fields released."""
+    letters = [d.account_id for d in registers.dead_letters(ctx.ledger, states=("retry",)) if d.account_id is not None]
+    settled = _last_settled(ctx)
+    freed = registers.released(ctx.ledger, since=settled.created_at if settled else None)
+    accounts = {*letters, *(h.record_id for h in freed if h.object == Entity.ACCOUNT)}
+    table_of(con, "j_asked", [{"account_id": a} for a in sorted(accounts)], {"account_id": pa.string()})
+    records = ", ".join(literal(h.record_id) for h in freed if h.object == Entity.CSQL)
+    children = [f"SELECT account_id FROM {lake.crm[Entity.CSQL]} WHERE id IN ({records})"] if records else []
+    return ["SELECT account_id FROM j_asked", *children]
+
+
 def unsettled(ctx: StepContext) -> set[str]:
     """This run, and those since the last whole one that moved cursors on but wrote nothing for what they read: failed, waiting or dry runs."""
-    found = {ctx.run.id}
-    for run in runs.latest(ctx.ledger, RUNS_BACK):
-        written = run.state == RunState.DONE and not run.dry_run
-        if written and run.kind != RunKind.RESYNC and run.accounts is None and run.id != ctx.run.id:
-            break
-        if not written:
-            found.add(run.id)
-    return found
+    settled = _last_settled(ctx)
+    later = runs.latest(ctx.ledger, RUNS_BACK)
+    later = later[: later.index(settled)] if settled in later else later
+    return {ctx.run.id, *(run.id for run in later if not _has_written(run))}
+
+
+def _has_written(run: Run) -> bool:
+    return run.state == RunState.DONE and not run.dry_run
+
+
+def _last_settled(ctx: StepContext) -> Run | None:
+    """The last run before this one that wrote whatever was new."""
+    whole = (r for r in runs.latest(ctx.ledger, RUNS_BACK) if r.kind != RunKind.RESYNC and r.accounts is None and r.id != ctx.run.id)
+    return next((run for run in whole if _has_written(run)), None)
 
 
 def _news(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, runs_: set[str]) -> bool:

@@ -135,6 +135,14 @@ def holds(ledger: Ledger, object_name: str | None = None) -> list[Hold]:
     return [Hold(**{name: row._mapping[name] for name in names}) for row in ledger.rows(query)]
 
 
+def released(ledger: Ledger, since: datetime | None = None) -> list[Hold]:
+    """Fields that were held and have been released at or after `since` (null = ever)."""
+    names = Hold.__dataclass_fields__
+    query = select(hold).where(hold.c.released_at.is_not(None)).order_by(hold.c.object, hold.c.record_id, hold.c.field)
+    rows = ledger.rows(query if since is None else query.where(hold.c.released_at >= since))
+    return [Hold(**{name: row._mapping[name] for name in names}) for row in rows]
+
+
 def put_holds(ledger: Ledger, found: Sequence[Hold]) -> list[Executable]:
     """Hold fields; one that is held already keeps its beginning and takes the newest CRM value. A released one is held anew."""
     return ledger.upserts(hold, [{**asdict(one), "released_at": None} for one in found], keep=("since", "run_id"))
