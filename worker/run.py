@@ -80,7 +80,7 @@ def poll_resync(runtime: Runtime, mappings: Mappings) -> str | None:
     """Start a run for the accounts whose record asks for it; null if none does. One read call per connection, without the read lag."""
     pending: dict[str, dict[str, str]] = {}
     for name in mappings.crm:
-        found = pending_requests(runtime.ledger, mappings, name, runtime.open_crm(mappings, name))
+        found = pending_requests(runtime.ledger, mappings, name, runtime.crm_now(mappings, name))
         if found:
             pending[name] = found
     if not pending:

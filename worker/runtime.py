@@ -67,6 +67,12 @@ class Runtime:
             self._crms[key] = self.open_crm(self.mappings(mappings_hash), connection)
         return self._crms[key]
 
+    def crm_now(self, mappings: Mappings, connection: str) -> Crm:
+        """The connection as these mappings have it, whether or not a run pinned them: the object that runs use, so that nobody logs in anew."""
+        _, hashed = self.snapshot(mappings)
+        self._mappings.setdefault(hashed, mappings)
+        return self.crm(hashed, connection)
+
     def context(self, item: Item) -> StepContext:
         run = runs.get(self.ledger, item.run_id)
         return StepContext(
