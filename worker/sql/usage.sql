@@ -73,17 +73,18 @@ JOIN j_day_mask AS k ON k.file_id = t.file_id AND k.block = t.block AND k.tenant
 WHERE s.kind = 'events' AND s.replaces = 'tenant_day' AND t.block BETWEEN {{first_block}} AND {{last_block}} AND {{tenants}}
 
 -- name: tenant_features
--- Grain: source, tenant, product, feature; all windows in one pass. Day masks count distinct days without a second pass.
+-- Grain: source, tenant, product, feature; all windows in one pass. Day masks count distinct days without a second pass. CASE inside the sums,
+-- since FILTER makes a selection of its own per sum, which costs a fifth more.
 CREATE OR REPLACE TEMP TABLE j_tenant_feature AS
 SELECT source, tenant_key, product, feature,
-       sum(events) FILTER (day > {{end}} - 28) AS events_28d,
-       sum(events) FILTER (day BETWEEN {{end}} - 55 AND {{end}} - 28) AS events_prev_28d,
-       sum(seconds) FILTER (day > {{end}} - 28) AS seconds_28d,
-       sum(events) FILTER (day BETWEEN {{month}} AND {{month_end}}) AS events_month,
-       sum(events) FILTER (day BETWEEN {{prev_month}} AND {{month}} - 1) AS events_prev_month,
+       sum(CASE WHEN day > {{end}} - 28 THEN events END) AS events_28d,
+       sum(CASE WHEN day BETWEEN {{end}} - 55 AND {{end}} - 28 THEN events END) AS events_prev_28d,
+       sum(CASE WHEN day > {{end}} - 28 THEN seconds END) AS seconds_28d,
+       sum(CASE WHEN day BETWEEN {{month}} AND {{month_end}} THEN events END) AS events_month,
+       sum(CASE WHEN day BETWEEN {{prev_month}} AND {{month}} - 1 THEN events END) AS events_prev_month,
        bit_or(CASE WHEN day > {{end}} - 28 AND events > 0 THEN CAST(1 AS UBIGINT) << CAST({{end}} - day AS UBIGINT) END) AS days_28d,
-       coalesce(bool_or(events > 0) FILTER (day > {{end}} - 14), false) AS used_14d,
-       max(day) FILTER (events > 0) AS last_used_on
+       max(CASE WHEN events > 0 THEN day END) AS last_used_on,
+       coalesce(last_used_on > {{end}} - 14, false) AS used_14d
 FROM ({{days}}) WHERE day <= {{end}} AND day <= feed_day GROUP BY ALL;
 
 -- name: user_flags
