@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from connectors.errors import Refused
 from mappings.models import Source, WriteField
 
 
@@ -125,6 +126,8 @@ class Crm(Protocol):
 
     name: str
     calls: CallCounts
+    bulk: bool
+    """Whether the CRM has bulk write jobs. Where it has none, large writes go as small batches too, and no `bulk_` method is called (`NoBulk`)."""
 
     def server_now(self) -> datetime:
         """The CRM's own clock, UTC."""
@@ -188,6 +191,34 @@ class Crm(Protocol):
     def provision(self, fields: Sequence[WriteField], *, dry_run: bool, say: Callable[[ProvisionStep], None]) -> list[ProvisionStep]:
         """Create what is missing (objects, fields, access); never changes or deletes what is there."""
         ...
+
+
+class NoBulk:
+    """For a CRM without bulk write jobs. A job of it cannot exist, so whoever asks for one has made a mistake and is told."""
+
+    bulk = False
+
+    def bulk_start(self, fields: Sequence[WriteField], object_name: str, key_field: WriteField | None) -> BulkJob:
+        raise no_bulk()
+
+    def bulk_upload(self, job_id: str, fields: Sequence[WriteField], writes: Sequence[RecordWrite], key_field: WriteField | None) -> None:
+        raise no_bulk()
+
+    def bulk_poll(self, job_id: str) -> BulkJob:
+        raise no_bulk()
+
+    def bulk_results(self, job_id: str, writes: Sequence[RecordWrite], key_field: WriteField | None) -> list[WriteResult]:
+        raise no_bulk()
+
+    def bulk_abort(self, job_id: str) -> None:
+        raise no_bulk()
+
+    def bulk_orphans(self, known: Iterable[str], before: datetime) -> list[str]:
+        return []
+
+
+def no_bulk() -> Refused:
+    return Refused("This CRM has no bulk write jobs.", remedy="A fault of scoresync: please report it.", code="NO_BULK")
 
 
 @dataclass(frozen=True)

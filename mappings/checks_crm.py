@@ -16,6 +16,9 @@ _CONNECTORS = ("id", "modified_at", "deleted", "master_id", "read_at", "connecti
 _SALESFORCE_PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){0,5}")
 _SALESFORCE_OBJECT = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
+#: HubSpot: properties in lower case; `associations.<type>` before one leads to an associated record, or is that record's id.
+_HUBSPOT_PATH = re.compile(r"(associations\.[a-z0-9][a-z0-9_-]*\.)*(associations\.[a-z0-9][a-z0-9_-]*|[a-zA-Z][a-zA-Z0-9_]*)")
+
 
 def check_crm(checker: Checker) -> Iterator[Fault]:
     mappings: dict[str, CrmMapping] = checker.parts.models["crm"]
@@ -76,6 +79,8 @@ def _mapping(checker: Checker, document: Document, mapping: CrmMapping) -> Itera
 def _source(checker: Checker, document: Document, path: Path_, vendor: str, entity: str, source: Source) -> Iterator[Fault]:
     if vendor == "salesforce" and not _SALESFORCE_OBJECT.fullmatch(source.object):
         yield document.fault((*path, "object"), f"`{source.object}` is no object name", "write its API name, as OrderItem or NPS_Response__c")
+    if vendor == "hubspot" and source.filter is not None:
+        yield document.fault((*path, "filter"), "HubSpot's lists cannot filter", "drop it, and tell the records apart in a column, as `status`")
     for column in REQUIRED[entity]:
         if column not in source.columns:
             yield document.fault((*path, "columns", column), f"`{column}` is missing: a row of {entity} is of no use without it", "map it")
@@ -108,6 +113,9 @@ def _field(document: Document, at: Path_, vendor: str, spec: str | FieldColumn, 
 def _path(document: Document, at: Path_, vendor: str, name: str) -> Iterator[Fault]:
     if vendor == "salesforce" and not _SALESFORCE_PATH.fullmatch(name):
         yield document.fault(at, f"`{name}` is no field path", "write a field, or up to five relationships before it, as Order.Contract.Status")
+
+    if vendor == "hubspot" and not _HUBSPOT_PATH.fullmatch(name):
+        yield document.fault(at, f"`{name}` is no path", "write a property, or associations before it, as associations.deals.closedate")
 
 
 def _constant(document: Document, at: Path_, value: str | bool | int, type_: str) -> Iterator[Fault]:

@@ -17,6 +17,9 @@ SECRETS = (
     "salesforce_password",
     "salesforce_security_token",
     "salesforce_private_key",
+    "hubspot_token",
+    "hubspot_client_secret",
+    "hubspot_refresh_token",
     "slack_webhook",
     "hash_key",
     "database_url",
@@ -53,6 +56,21 @@ class Settings(BaseSettings):
     salesforce_private_key: SecretStr | None = Field(default=None, description="PEM private key, for jwt. Default: none.")
     salesforce_audience: str = Field(default="https://login.salesforce.com", description="Audience of the JWT. Default https://login.salesforce.com.")
     salesforce_api_version: str = Field(default="64.0", pattern=r"^\d{2}\.0$", description="API version. Default 64.0.")
+
+    # --- HubSpot
+    hubspot_url: str = Field(default="https://api.hubapi.com", description="Address of the API. Default https://api.hubapi.com.")
+    hubspot_token: SecretStr | None = Field(default=None, description="Token of a service key or private app. Default: none, OAuth is used.")
+    hubspot_client_id: str = Field(default="", description="Client id of the app, for OAuth. Default: none.")
+    hubspot_client_secret: SecretStr | None = Field(default=None, description="Client secret, for OAuth. Default: none.")
+    hubspot_refresh_token: SecretStr | None = Field(default=None, description="Refresh token that installing the app gave, for OAuth. Default: none.")
+    hubspot_api_version: str = Field(
+        default="2026-03", pattern=r"^(\d{4}-(03|09)|v3)$", description="Family of paths: a date, or v3 for the numbered ones. Default 2026-03."
+    )
+    hubspot_window_calls: int = Field(
+        default=0, ge=0, description="Calls in 10 seconds by all workers together, count; 0 = as many as HubSpot says the token may make. Default 0."
+    )
+
+    # --- reading and writing
     quota_share: float = Field(default=0.5, gt=0, le=1, description="Share (0 to 1) of the CRM's daily calls this worker may use. Default 0.5.")
     quota_reserve: int = Field(default=1000, ge=0, description="Daily calls always left to others, count. Default 1000.")
     read_lag_s: float = Field(

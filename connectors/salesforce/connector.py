@@ -30,6 +30,8 @@ REQUESTS_PER_POLL = 2000
 class Salesforce:
     """One Salesforce org. One object per worker process; not thread-safe."""
 
+    bulk = True
+
     def __init__(
         self,
         mapping: CrmMapping,

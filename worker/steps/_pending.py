@@ -23,8 +23,11 @@ JOB_BYTES = 80_000_000
 RECORD_BYTES = 60
 
 
-def make_plan(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
-    """Leaves `write_plan`: (object, record_key) -> batch; the batches as (object, api, number). The same changes give the same plan."""
+def make_plan(ctx: StepContext, con: duckdb.DuckDBPyConnection, *, bulk: bool = True) -> list[tuple[str, str, int]]:
+    """Leaves `write_plan`: (object, record_key) -> batch; the batches as (object, api, number). The same changes give the same plan.
+
+    `bulk`: whether the CRM has bulk jobs; without, everything goes as small batches whatever the settings say.
+    """
     changes = ctx.folder / "changes.parquet"
     con.execute(f"CREATE TEMP TABLE sends AS SELECT * FROM read_parquet({literal(str(changes))}) WHERE disposition = 'send'")
     con.execute(
@@ -34,7 +37,7 @@ def make_plan(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[tuple[st
     batches: list[tuple[str, str, int]] = []
     parts: list[str] = []
     for object_name, records in con.execute("SELECT object, count(*) FROM targets GROUP BY ALL ORDER BY object").fetchall():
-        api = _api(ctx, records)
+        api = _api(ctx, records) if bulk else "collections"
         number = f"(place - 1) // {ITEM_RECORDS}" if api == "collections" else f"greatest((place - 1) // {JOB_RECORDS}, weight // {JOB_BYTES})"
         parts.append(
             f"SELECT object, record_key, account_id, CAST({number} AS BIGINT) AS batch FROM (SELECT *, row_number() OVER w AS place, "
@@ -73,9 +76,9 @@ def wanted(con: duckdb.DuckDBPyConnection) -> list[Wanted]:
     """The batch by record."""
     rows = con.execute(
         "SELECT object, record_id, external_key, account_id, list({'field': field, 'value': our_value, 'mode': mode, "
-        "'aged': coalesce(why = 'refreshed by age', false)} ORDER BY field) FROM batch GROUP BY ALL ORDER BY account_id, 2, 3"
+        "'aged': coalesce(why = 'refreshed by age', false), 'seen': crm_value} ORDER BY field) FROM batch GROUP BY ALL ORDER BY account_id, 2, 3"
     ).fetchall()
-    return [Wanted(o, r, e, a or "", tuple(Wish(w["field"], w["value"], w["mode"], w["aged"]) for w in wishes)) for o, r, e, a, wishes in rows]
+    return [Wanted(o, r, e, a or "", tuple(Wish(**w) for w in wishes)) for o, r, e, a, wishes in rows]
 
 
 def past(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Past]]:

@@ -56,7 +56,9 @@ def find_strays(ctx: StepContext, crm: Crm, place: Place, extra: Sequence[str], 
     settled = f"t.modified_at < TIMESTAMPTZ '{until.isoformat()}'"  # the rest is read by the next run, as any change is
     read = ctx.lake.relation(list(main.pages), {"_id": "VARCHAR"})
     con.execute(f"CREATE TEMP TABLE just_read AS SELECT DISTINCT _id AS id FROM {read}")
+    # deleting, and restoring from the bin, need not stamp a record: with the same stamp the mark itself tells
     theirs_newer = "t.modified_at > o.modified_at OR (t.deleted AND NOT coalesce(o.deleted, false))"
+    theirs_newer += " OR (t.modified_at = o.modified_at AND NOT t.deleted AND coalesce(o.deleted, false))"
     query = (
         "SELECT t.id FROM theirs AS t LEFT JOIN ours AS o ON o.id = t.id ANTI JOIN just_read AS j ON j.id = t.id "
         f"WHERE {settled} AND CASE WHEN o.id IS NULL THEN NOT t.deleted ELSE {theirs_newer} END"

@@ -43,8 +43,9 @@ BLOCKED_REMEDY = (
 
 def plan(ctx: StepContext) -> list[NewItem]:
     """One item per batch, and one that books what is not to be sent. In shadow mode nothing is sent and everything is booked as held back."""
-    batches = _pending.make_plan(ctx, ctx.engine())
     connection = next(iter(ctx.mappings.crm), None)
+    bulk = connection is not None and not ctx.mappings.scope.shadow and ctx.crm(connection).bulk
+    batches = _pending.make_plan(ctx, ctx.engine(), bulk=bulk)
     aside = NewItem(ASIDE, {"connection": connection, "shadow": ctx.mappings.scope.shadow})
     if connection is None or ctx.mappings.scope.shadow:
         return [aside]
