@@ -1,0 +1,1 @@
+"""HubSpot: the connector and its local sandbox."""
