@@ -18,7 +18,17 @@ def open_crm(mapping: CrmMapping, mappings: Mappings, settings: Any) -> Crm:
 
     Makes no call: what is wrong with the settings shows at the first one.
     """
+    crm: Crm = _module(mapping).connect(mapping, mappings, settings)
+    return crm
+
+
+def missing_setting(mapping: CrmMapping, settings: Any) -> str:
+    """The variable without which a connection cannot make its first call; empty = all there is."""
+    name: str = _module(mapping).missing_setting(settings)
+    return name
+
+
+def _module(mapping: CrmMapping) -> Any:
     if mapping.vendor not in vendors():
         raise ValueError(f"There is no connector for {mapping.vendor!r}; there are: {', '.join(vendors())}.")
-    crm: Crm = importlib.import_module(f"connectors.{mapping.vendor}.connector").connect(mapping, mappings, settings)
-    return crm
+    return importlib.import_module(f"connectors.{mapping.vendor}.connector")

@@ -166,3 +166,8 @@ def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Wa
         grant_to=settings.salesforce_username,
         bulk_above=bulk_above,
     )
+
+
+def missing_setting(settings: Any) -> str:
+    """The variable without which no call can be made; empty = it is set."""
+    return "" if settings.salesforce_url else "SCORESYNC_SALESFORCE_URL"

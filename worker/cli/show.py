@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from connectors.base import Finding, ProvisionStep
+from connectors.registry import missing_setting
 from mappings.models import Mappings
 from worker.cli import exits
 from worker.cli.common import err, mappings, out, print_json, runtime, settings
@@ -24,7 +25,8 @@ def check(as_json: Json = False) -> int:
     """
     found = settings()
     customer, warnings = mappings(found)
-    findings = {name: findings_of(found, customer, name) for name in customer.crm} if found.salesforce_url else {}
+    unset = {name: variable for name, crm in customer.crm.items() if (variable := missing_setting(crm, found))}
+    findings = {name: findings_of(found, customer, name) for name in customer.crm if name not in unset}
     if as_json:
         print_json({"warnings": [vars(w) for w in warnings], "findings": {n: [vars(f) for f in fs] for n, fs in findings.items()}})
     else:
@@ -34,8 +36,8 @@ def check(as_json: Json = False) -> int:
             f"Mappings are right: {len(customer.indicators)} indicators, {len(customer.score.profiles)} profiles, {len(customer.csql)} CSQL rules."
         )
         _print_findings(findings)
-        if not findings:
-            out.print("No CRM was asked: SCORESYNC_SALESFORCE_URL is not set.")
+        for name, variable in unset.items():
+            out.print(f"{safe(name)} was not asked: {variable} is not set.")
     return exits.WRONG_INPUT if any(f.severity == "error" for fs in findings.values() for f in fs) else exits.DONE
 
 
