@@ -109,7 +109,7 @@ class Demo:
             salesforce_url=self.box.url,
             salesforce_client_id=self.box.client_id,
             salesforce_client_secret=SecretStr(self.box.client_secret),
-            log_level="warning",
+            log_level="error",
             redis_url=None,
         )
 

@@ -1,6 +1,7 @@
 """What every command shares: the console, settings and mappings, an open runtime, and progress that is shown only to people."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,10 @@ err = Console(stderr=True)
 
 
 def settings() -> Settings:
+    """The settings, with the log set up by them. Before a person at a terminal the log is quiet, unless asked for: the command says what happened."""
     found = Settings()
-    log.configure(found)
+    quiet = err.is_terminal and "SCORESYNC_LOG_LEVEL" not in os.environ
+    log.configure(found.model_copy(update={"log_level": "error"}) if quiet else found)
     return found
 
 
