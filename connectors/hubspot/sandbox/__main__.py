@@ -10,7 +10,9 @@ from connectors.hubspot.sandbox.server import serve
 
 def main() -> None:
     """Parses the command line and serves."""
-    parser = argparse.ArgumentParser(prog="python -m connectors.hubspot.sandbox", description="A local server that answers as a HubSpot account does.")
+    parser = argparse.ArgumentParser(
+        prog="python -m connectors.hubspot.sandbox", description="A local server that answers as a HubSpot account does."
+    )
     parser.add_argument("--port", type=int, default=0, help="TCP port on the loopback interface; 0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="SQLite file that keeps the account; made when missing")
     parser.add_argument("--workers", type=int, default=1, help="server processes")

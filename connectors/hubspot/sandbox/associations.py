@@ -178,7 +178,8 @@ def targets(
         part = ids[begin : begin + CHUNK]
         marks = ",".join("?" * len(part))
         rows = state.read(
-            f"SELECT a.from_id, a.to_id, a.category, a.type_id FROM assoc a JOIN object o ON o.type = a.to_type AND o.id = a.to_id AND o.archived = 0 "
+            f"SELECT a.from_id, a.to_id, a.category, a.type_id FROM assoc a "
+            f"JOIN object o ON o.type = a.to_type AND o.id = a.to_id AND o.archived = 0 "
             f"WHERE a.from_type = ? AND a.from_id IN ({marks}) AND a.to_type = ? ORDER BY a.from_id, a.to_id, a.type_id",
             (kind.id, *part, target.id),
         )

@@ -19,8 +19,8 @@ _NONE = (
     "https://developers.hubspot.com/docs/methods/auth/oauth-overview"
 )
 ALL_SCOPES = [
-    "oauth", *(f"crm.objects.{name}.{right}" for name in ("companies", "contacts", "deals", "line_items", "leads", "custom", "owners", "feedback_submissions")
-               for right in ("read", "write")),
+    "oauth", *(f"crm.objects.{name}.{right}" for name in ("companies", "contacts", "deals", "line_items", "leads", "custom", "owners")
+               for right in ("read", "write")), "crm.objects.feedback_submissions.read",
     *(f"crm.schemas.{name}.{right}" for name in ("companies", "contacts", "deals", "custom") for right in ("read", "write")), "tickets",
 ]  # fmt: skip
 
@@ -55,7 +55,13 @@ class _OAuthError(HubSpotError):
     def body(self) -> JSON:
         """The JSON object of the answer."""
         if self.newer:
-            return {"error": self.rfc, "error_description": self.message, "status": self.code, "message": self.message, "correlationId": correlation_id()}
+            return {
+                "error": self.rfc,
+                "error_description": self.message,
+                "status": self.code,
+                "message": self.message,
+                "correlationId": correlation_id(),
+            }
         return {"status": self.code, "message": self.message, "correlationId": correlation_id()}
 
 

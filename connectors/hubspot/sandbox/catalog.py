@@ -1,7 +1,7 @@
 """The standard properties, as a table (reference: hubspot-api.md, section 9; a real account has some hundreds more).
 
-`[object type]`, then lines `name | label | type/fieldType | flags | value=Label;value=Label`. Flags: `ro` read only, `calc` calculated, `unique`, `email`;
-`owner`, `pipeline`, `stage`, `external` say where the options of an enumeration live.
+`[object type]`, then lines `name | label | type/fieldType | flags | value=Label;value=Label`. Flags: `ro` read only, `calc` calculated,
+`unique`, `email`; `owner`, `pipeline`, `stage`, `external` say where the options of an enumeration live.
 """
 
 STANDARD = """

@@ -212,7 +212,10 @@ def usage(context: Context) -> Answer:
 
 
 def token(context: Context) -> Answer:
-    """`{"kind": "private"|"access"|"refresh"|"code", "scopes"?: […], "seconds"?: n, "app"?: id}`: a further token. Another `app` has its own burst window."""
+    """`{"kind": "private"|"access"|"refresh"|"code", "scopes"?: […], "seconds"?: n, "app"?: id}`: a further token.
+
+    Another `app` has its own burst window.
+    """
     body = context.json_object()
     made = f"pat-na1-{secrets.token_hex(16)}" if body.get("kind", "private") == "private" else secrets.token_urlsafe(40)
     expires = context.state.now().timestamp() + float(body["seconds"]) if "seconds" in body else None
@@ -259,14 +262,17 @@ def links(context: Context) -> Answer:
 def write(context: Context) -> Answer:
     """`{"user"?: id, "object", "operation": "update"|"insert", "rows": [{"id", property: value}]}`: a person's edit in the interface."""
     body = context.json_object()
-    inputs = [{"id": str(row["id"]), "properties": {k: v for k, v in row.items() if k != "id"}} if "id" in row else {"properties": row} for row in body["rows"]]
+    inputs = [
+        {"id": str(row["id"]), "properties": {k: v for k, v in row.items() if k != "id"}} if "id" in row else {"properties": row}
+        for row in body["rows"]
+    ]
     user = body.get("user")
     results: list[JSON] = []
     handler = batch_create if body.get("operation", "update") in ("insert", "create") else batch_update
     for item in inputs:  # a person saves one record at a time
         inner = Context(
             context.state, "POST", context.url, path={"type": body["object"]}, body=orjson.dumps({"inputs": [item]}), source="CRM_UI",
-            user=int(user) if str(user or "").isdigit() else 10_000_001,
+            user=int(user) if isinstance(user, int | str) and str(user).isdigit() else 10_000_001,
         )  # fmt: skip
         try:
             answer = handler(inner).body

@@ -143,7 +143,6 @@ def gdpr_delete(context: Context) -> Reply:
     return Reply(None, 204)
 
 
-
 def register(routes: Routes) -> None:
     """The paths of this module."""
     routes.add("POST", "/crm/v3/objects/contacts/gdpr-delete", gdpr_delete, kind="gdpr_delete")

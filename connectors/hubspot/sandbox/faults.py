@@ -64,7 +64,7 @@ class Faults(FaultRules):
     def row_error(self, rules: list[tuple[int, Rule]], record_id: str, values: dict[str, Any]) -> BadValue | None:
         """The refusal of one row, if a rule wants it."""
         for key, rule in rules:
-            if rule.get("ids") and record_id not in rule["ids"] or not shares(rule, record_id):
+            if (rule.get("ids") and record_id not in rule["ids"]) or not shares(rule, record_id):
                 continue
             name = str(rule.get("property", next(iter(values), "")))
             if rule["kind"] == "validation":

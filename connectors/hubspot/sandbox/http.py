@@ -159,4 +159,3 @@ def default_routes() -> Routes:
     for module in modules:
         module.register(routes)
     return routes
-

@@ -20,7 +20,9 @@ def _allowed(context: Context, right: str) -> None:
     context.need_any(f"crm.schemas.custom.{right}", "crm.schemas.custom.write")
     if not context.state.setting("custom_objects"):
         text = "The scope needed for this API call isn't available for public use. Custom objects need an Enterprise subscription."
-        raise HubSpotError(403, text, "MISSING_SCOPES", errors=[{"message": text, "context": {"requiredGranularScopes": ["crm.schemas.custom.read"]}}])
+        raise HubSpotError(
+            403, text, "MISSING_SCOPES", errors=[{"message": text, "context": {"requiredGranularScopes": ["crm.schemas.custom.read"]}}]
+        )
 
 
 def _body(context: Context, kind: ObjectType) -> JSON:
@@ -72,7 +74,8 @@ def create(context: Context) -> Reply:
         body: JSON = {
             "id": type_id, "objectTypeId": type_id, "name": name, "fullyQualifiedName": f"p{PORTAL}_{name}", "labels": labels, "archived": False,
             "primaryDisplayProperty": given.get("primaryDisplayProperty"), "requiredProperties": given.get("requiredProperties") or [],
-            "searchableProperties": given.get("searchableProperties") or [], "secondaryDisplayProperties": given.get("secondaryDisplayProperties") or [],
+            "searchableProperties": given.get("searchableProperties") or [],
+            "secondaryDisplayProperties": given.get("secondaryDisplayProperties") or [],
             "createdAt": stamp, "updatedAt": stamp, "portalId": PORTAL, "description": given.get("description"),
         }  # fmt: skip
         state.db.write("INSERT INTO custom_type VALUES (?, ?, ?)", (type_id, name, orjson.dumps(body).decode()))

@@ -191,7 +191,9 @@ def _order(state: State, kind: ObjectType, body: JSON) -> Sql:
     if not sorts:
         return "created, id", []
     first = sorts[0]
-    name, direction = (str(first.get("propertyName", "")), str(first.get("direction", "ASCENDING"))) if isinstance(first, dict) else (str(first), "ASCENDING")
+    name, direction = (
+        (str(first.get("propertyName", "")), str(first.get("direction", "ASCENDING"))) if isinstance(first, dict) else (str(first), "ASCENDING")
+    )
     if name.startswith("-"):
         name, direction = name[1:], "DESCENDING"
     if direction not in ("ASCENDING", "DESCENDING"):

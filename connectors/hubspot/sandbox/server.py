@@ -21,6 +21,4 @@ def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT; see `connectors.sandbox_kit.server.serve`."""
     State(state_path).close()  # creates the file once, before there are several processes
-    server.serve(
-        lambda: create_app(state_path), "HubSpot sandbox", host=host, port=port, workers=workers, ready_file=ready_file, stop_with=stop_with
-    )
+    server.serve(lambda: create_app(state_path), "HubSpot sandbox", host=host, port=port, workers=workers, ready_file=ready_file, stop_with=stop_with)

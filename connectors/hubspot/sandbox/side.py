@@ -104,9 +104,7 @@ class Side:
         """Stores a setting; raises ValueError for an unknown name."""
         if key not in SETTINGS:
             raise ValueError(f"unknown setting {key!r}; known: {', '.join(SETTINGS)}")
-        self.db.write(
-            "INSERT INTO setting VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, orjson.dumps(value).decode())
-        )
+        self.db.write("INSERT INTO setting VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, orjson.dumps(value).decode()))
 
     def count(self, kind: str, n: int = 1) -> None:
         """Adds to a counter."""

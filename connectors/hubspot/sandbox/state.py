@@ -205,7 +205,7 @@ class State:
         wait = float(self.setting("property_delay_seconds")) if delay is None else delay
         visible = self.now().timestamp() + wait if wait else 0.0
         made = make_body(
-            body["name"], body.get("label", body["name"]), body["type"], body["fieldType"], body["groupName"], options=body.get("options"),
+            body["name"], str(body.get("label") or body["name"]), body["type"], body["fieldType"], body["groupName"], options=body.get("options"),
             unique=bool(body.get("hasUniqueValue")), standard=False,
         )  # fmt: skip
         stamp = iso(self.now_ms())

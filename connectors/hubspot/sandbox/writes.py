@@ -54,6 +54,7 @@ class Writer:
         self.numbers = bool(self.state.setting("numbers_tolerated"))
         self.strict_rules = self._account_rules() if strict and self.state.setting("conditional_rules") else []
         self.taken: dict[tuple[str, str], int] = {}
+        self.renderers: dict[tuple[str, ...], records.Renderer] = {}
 
     def _account_rules(self) -> list[JSON]:
         return [orjson.loads(row[0]) for row in self.state.read("SELECT body FROM rule WHERE type = ?", (self.kind.id,))]
@@ -185,7 +186,10 @@ class Writer:
     def result(self, row: Row) -> JSON:
         """The JSON of a written row: what was written plus id and stamps."""
         assert row.record is not None
-        body = records.Renderer(self.state, self.kind, list(row.changes) or ["hs_object_id"])(row.record)
+        names = tuple(row.changes) or ("hs_object_id",)
+        if names not in self.renderers:
+            self.renderers[names] = records.Renderer(self.state, self.kind, names)
+        body = self.renderers[names](row.record)
         if row.trace is not None:
             body["objectWriteTraceId"] = row.trace
         return body
