@@ -33,11 +33,13 @@ def _headline(e: "Explanation") -> Text:
     if e.scope == "excluded":
         return text.append(f"Not served: {e.excluded_why}")
     text.append(f"{d.get('state', 'not decided')}: score {_show(d.get('score'))}, tier {_show(d.get('tier_label'))}")
-    if d.get("score_uncapped") is not None and d.get("exception_en"):
-        text.append(f" (without the exception {_show(d['score_uncapped'])}: {d['exception_en']})")
-    for label, key in (("main reason", "main_reason_en"), ("strength", "strength_en"), ("next action", "next_action_en"), ("data", "data_status_en")):
-        if d.get(key):
-            text.append(f"\n  {label}: {d[key]}")
+    exception = d.get(f"exception_{e.language}")
+    if d.get("score_uncapped") is not None and exception:
+        text.append(f" (without the exception {_show(d['score_uncapped'])}: {exception})")
+    for label, key in (("main reason", "main_reason"), ("strength", "strength"), ("next action", "next_action"), ("data", "data_status")):
+        said = d.get(f"{key}_{e.language}")
+        if said:
+            text.append(f"\n  {label}: {said}")
     return text
 
 

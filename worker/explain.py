@@ -78,6 +78,7 @@ class Explanation:
     history: list[Row]
     writes: list[Row]
     why_not: list[str] = field(default_factory=list)
+    language: str = "en"  # of texts on records, and of the words here that come from the mappings
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -140,6 +141,7 @@ def explain(
         history=_history(con, lake, account_id),
         writes=_rows(con, query_sql("explain", "writes", writes=lake.writes, account=literal(account_id), limit=str(WRITES_SHOWN))),
         why_not=_why_not(account, decision, changes, holds, letters),
+        language=mappings.writeback.language,
     )
 
 

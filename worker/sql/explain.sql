@@ -47,4 +47,6 @@ FROM {{history}} WHERE account_id = {{account}} QUALIFY row_number() OVER (PARTI
 
 -- name: writes
 SELECT written_at, object, record_id, field, previous, value, state, run_id
-FROM {{writes}} WHERE record_id = {{account}} OR starts_with(external_key, {{account}} || '|') ORDER BY written_at DESC, field LIMIT {{limit}}
+FROM {{writes}} WHERE state = 'acknowledged' AND (record_id = {{account}} OR starts_with(external_key, {{account}} || '|'))
+QUALIFY row_number() OVER (PARTITION BY object, coalesce(record_id, external_key), field ORDER BY written_at DESC) = 1
+ORDER BY object, written_at DESC, field LIMIT {{limit}}
