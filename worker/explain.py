@@ -24,7 +24,7 @@ from worker.store import registers, runs
 from worker.store.engine import open_engine
 
 #: Rows shown per indicator, dates of history, and writes. Chosen: a screen each.
-ROWS_SHOWN, HISTORY_SHOWN, WRITES_SHOWN = 10, 12, 20
+ROWS_SHOWN, HISTORY_SHOWN, WRITES_SHOWN = 10, 12, 40
 
 #: How many runs back an account is looked for.
 _RUNS_BACK = 50
