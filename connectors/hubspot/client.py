@@ -107,9 +107,10 @@ class Portal:
         waits: Waits | None = None,
         redis: Redis | None = None,
         window_calls: int = 0,
+        searches: int = SEARCHES,
         timeout_s: tuple[float, float] = TIMEOUT_S,
     ) -> None:
-        """`window_calls`: calls in 10 seconds; 0 = what HubSpot says."""
+        """`window_calls`: calls in 10 seconds, 0 = what HubSpot says; `searches`: in one second."""
         _must_be_safe(url)
         self.name, self.url, self._timeout_s, self._fixed_pace = name, url, timeout_s, window_calls > 0
         self._apis = Apis(version)
@@ -117,7 +118,7 @@ class Portal:
         self.auth = Auth(credentials, self._log_in, redis)
         own = self.auth.own_key
         self.pace = Pace(f"scoresync:hubspot:pace:{own}", window_calls or WINDOW_CALLS, WINDOW_S, redis)
-        self.search_pace = Pace(f"scoresync:hubspot:search:{own}", SEARCHES, SEARCH_S, redis)
+        self.search_pace = Pace(f"scoresync:hubspot:search:{own}", searches, SEARCH_S, redis)
         self.door = Door(
             name=name,
             translate=translate,

@@ -6,7 +6,7 @@ import pytest
 
 from connectors.salesforce.connector import Salesforce
 from connectors.sandbox_kit import SandboxProcess
-from tests.connectors import orgs
+from tests.connectors import hubs, orgs
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +33,26 @@ def own_box() -> Iterator[SandboxProcess]:
 @pytest.fixture
 def crm(box: SandboxProcess) -> Salesforce:
     return orgs.open_crm(box)
+
+
+@pytest.fixture(scope="session")
+def hub_process() -> Iterator[SandboxProcess]:
+    with SandboxProcess(crm="hubspot") as box:
+        hubs.provision(box)
+        yield box
+
+
+@pytest.fixture
+def hub(hub_process: SandboxProcess) -> Iterator[SandboxProcess]:
+    """One HubSpot account per test process; its limits are off where a test does not turn them on."""
+    yield hub_process
+    hub_process.control.clear_faults()
+    hub_process.control.settings(**hubs.SETTINGS)
+
+
+@pytest.fixture
+def own_hub() -> Iterator[SandboxProcess]:
+    """An account of this test alone, for tests that change its schema or its clock."""
+    with SandboxProcess(crm="hubspot") as box:
+        hubs.provision(box)
+        yield box

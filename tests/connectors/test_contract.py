@@ -9,7 +9,7 @@ from connectors import registry
 from connectors.base import Crm
 from connectors.sandbox_kit import SandboxProcess
 from mappings.models import Source
-from tests.connectors import orgs
+from tests.connectors import hubs, orgs
 from tests.connectors.contract import CrmContract, Harness
 
 
@@ -39,13 +39,43 @@ class SalesforceHarness:
         return next(f.names["salesforce"] for f in self.fields if f.key == key)
 
 
-HARNESSES = {"salesforce": SalesforceHarness}
+class HubSpotHarness:
+    fields = (hubs.SCORE, hubs.REASON, hubs.SCORED_AT, hubs.OPEN)
+
+    def __init__(self, box: SandboxProcess) -> None:
+        self.box = box
+
+    def open(self) -> Crm:
+        return hubs.open_crm(self.box)
+
+    def accounts(self) -> Source:
+        return Source(object="companies", columns={"name": "name"})
+
+    def make_accounts(self, names: Sequence[str]) -> list[str]:
+        return self.box.control.seed("companies", [{"name": name} for name in names])
+
+    def edit(self, record_id: str, key: str, value: Any) -> None:
+        row = {"id": record_id, self.vendor_name(key): str(value)}
+        (result,) = self.box.control.call("write", {"object": "companies", "rows": [row]})
+        assert result["success"]
+
+    def delete(self, record_id: str) -> None:
+        self.box.control.call("archive", {"object": "companies", "ids": [record_id]})
+
+    def vendor_name(self, key: str) -> str:
+        return next(f.names["hubspot"] for f in self.fields if f.key == key)
+
+
+#: vendor -> harness, and the fixture of its sandbox
+HARNESSES = {"salesforce": (SalesforceHarness, "box"), "hubspot": (HubSpotHarness, "hub")}
 
 
 class TestContract(CrmContract):
     @pytest.fixture(params=registry.vendors())
-    def harness(self, request: pytest.FixtureRequest, box: SandboxProcess) -> Harness:
-        return HARNESSES[request.param](box)
+    def harness(self, request: pytest.FixtureRequest) -> Harness:
+        make, box = HARNESSES[request.param]
+        found: Harness = make(request.getfixturevalue(box))
+        return found
 
 
 def test_a_vendor_that_is_not_there_is_named() -> None:
