@@ -23,6 +23,9 @@ task_ignore_result = True
 # a lost worker's message comes again; the claim makes a second delivery harmless
 task_acks_late = True
 task_reject_on_worker_lost = True
+# when Redis is lost, what is in hand could not be acknowledged any more, and the worker would end when it tries: its children are stopped instead,
+# give their items back, and the sweep's next message takes them up
+worker_cancel_long_running_tasks_on_connection_loss = True
 # items last from milliseconds to minutes: none is to wait behind a long one
 worker_prefetch_multiplier = 1
 # the soft limit ends the item in an orderly way, the hard one kills its process, and only after that may the broker deliver again
