@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from connectors.base import ProvisionStep
-from connectors.errors import NotAllowed, Refused
+from connectors.errors import ConnectorError, Misfit, NotAllowed, Refused
 from connectors.hubspot.client import Portal
 from connectors.hubspot.errors import ADMIN, read_error
 from connectors.hubspot.objects import LINK, STANDARD, Objects
@@ -47,9 +47,10 @@ class Provisioner:
         for key in dict.fromkeys(f.object for f in fields):
             own = [f for f in fields if f.object == key]
             name = self._names[key]
-            there = name in STANDARD or self._custom_object(name, own)
+            first = [f for f in own if f.external_key or f.key == "title"]
+            there, new = (True, False) if name in STANDARD else self._custom_object(name, first)
             self._group(name, there)
-            self._properties(name, own, there)
+            self._properties(name, own, there, {f.names["hubspot"] for f in first} if new else set())
         return self._steps
 
     def _step(self, action: str, target: str, detail: str = "") -> None:
@@ -58,21 +59,25 @@ class Provisioner:
         self._say(step)
 
     # --- the CSQL object -------------------------------------------------------------------------------------------------------------------------
-    def _custom_object(self, name: str, fields: Sequence[WriteField]) -> bool:
-        """Whether the object is there now. A plan without custom objects has no store for CSQLs that this version knows."""
+    def _custom_object(self, name: str, first: Sequence[WriteField]) -> tuple[bool, bool]:
+        """Whether the object is there now, and whether it was made just now, with its `first` properties.
+
+        A plan without custom objects has no store for CSQLs that this version knows.
+        """
         try:
             if self._objects.type_id(name) != name or name in self._objects.custom():
                 self._step("exists", name, "CSQLs are kept in this custom object")
-                return True
+                return True, False
             self._step("create_object", name, "CSQLs are kept in a custom object: this account's plan has them")
             if self._dry:
-                return False
-            first = [f for f in fields if f.external_key or f.key == "title"]
+                return False, False
             self._portal.json("provision", lambda hs: hs.crm.schemas.core_api.create, self._schema(name, first), idempotent=False)
-        except NotAllowed as error:
+        except (Misfit, NotAllowed) as error:
+            if isinstance(error, Misfit) and error.code != "MISSING_SCOPES":
+                raise
             raise _no_store(name, error) from error
         self._objects.forget()
-        return True
+        return True, True
 
     def _schema(self, name: str, first: Sequence[WriteField]) -> dict[str, Any]:
         shown = next((f for f in first if not f.external_key), first[0])
@@ -99,7 +104,8 @@ class Provisioner:
             body = {"name": GROUP, "label": GROUP_LABEL[self._language], "displayOrder": -1}
             self._create(lambda hs: hs.crm.properties.groups_api.create, name, body)
 
-    def _properties(self, name: str, fields: Sequence[WriteField], there: bool) -> None:
+    def _properties(self, name: str, fields: Sequence[WriteField], there: bool, new: set[str]) -> None:
+        """`new`: properties that were made with the object."""
         known = {p["name"]: p for p in self._ask(lambda hs: hs.crm.properties.core_api.get_all, name)["results"]} if there else {}
         missing = []
         for field in fields:
@@ -109,6 +115,8 @@ class Provisioner:
                 self._step("left_out", target, "a formula of the other CRM; HubSpot shows the date it counts from")
             elif api.startswith(LINK):
                 self._step("exists", target, "association")
+            elif api in new:
+                self._step("create_field", target, str(field.type))
             elif api in known:
                 differs = _differs(field, known[api])
                 self._step("differs" if differs else "exists", target, differs)
@@ -143,11 +151,13 @@ class Provisioner:
                 )
 
 
-def _no_store(name: str, error: NotAllowed) -> NotAllowed:
+def _no_store(name: str, error: ConnectorError) -> NotAllowed:
+    """A plan without custom objects looks like a token without their scopes: the scopes cannot be chosen there."""
     return NotAllowed(
-        f"This account's plan has no custom objects, and CSQLs are kept in one ({name}).",
-        remedy=f"{ADMIN} move to an Enterprise edition; or an admin of scoresync takes the rules out of csql/ and `csql` out of the CRM mapping: "
-        "scores, reasons and the CSQL flag on companies need no custom object. Leads and tasks as a store are not built yet.",
+        f"CSQLs are kept in a custom object ({name}), and this token may not make one: {error.text}",
+        remedy=f"{ADMIN} add the scopes crm.schemas.custom and crm.objects.custom, read and write, which needs an Enterprise edition. Without one, an "
+        "admin of scoresync takes the rules out of csql/ and `csql` out of the CRM mapping: scores, reasons and the CSQL flag on companies need no "
+        "custom object. Leads and tasks as a store are not built yet.",
         code=error.code,
         status=error.status,
     )
