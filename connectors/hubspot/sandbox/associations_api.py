@@ -82,7 +82,7 @@ def _default_entry(from_id: int, to_id: int, item: AssociationType) -> JSON:
 
 def _labels_entry(kind: ObjectType, target: ObjectType, from_id: int, to_id: int, types: Sequence[AssociationType]) -> JSON:
     labels = [item.label for item in types if item.label]
-    return {"fromObjectTypeId": kind.id, "fromObjectId": from_id, "toObjectTypeId": target.id, "toObjectId": to_id, "labels": labels}
+    return {"fromObjectTypeId": kind.id, "fromObjectId": str(from_id), "toObjectTypeId": target.id, "toObjectId": str(to_id), "labels": labels}
 
 
 def _types(context: Context, kind: ObjectType, target: ObjectType, given: Any) -> list[AssociationType]:

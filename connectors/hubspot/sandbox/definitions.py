@@ -78,6 +78,11 @@ def option(value: str, label: str, order: int) -> JSON:
     return {"label": label, "value": value, "description": "", "displayOrder": order, "hidden": False}
 
 
+def full_options(given: list[JSON]) -> list[JSON]:
+    """Options as a client sends them, with what it may leave out."""
+    return [option("", "", order) | item for order, item in enumerate(given)]
+
+
 TRUE_FALSE = [option("true", "True", 0), option("false", "False", 1)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from connectors.hubspot.sandbox.batch import answer, inputs_of
-from connectors.hubspot.sandbox.definitions import STAMP, Property, group_of
+from connectors.hubspot.sandbox.definitions import STAMP, Property, full_options, group_of
 from connectors.hubspot.sandbox.errors import HubSpotError, bad_json
 from connectors.hubspot.sandbox.routing import Context, Reply, Routes
 from connectors.hubspot.sandbox.types import ObjectType
@@ -136,6 +136,8 @@ def change(context: Context) -> Reply:
         changes = {key: given[key] for key in CHANGEABLE if given.get(key) is not None}
         if found.body["hubspotDefined"] and set(changes) - {"label", "description", "options"}:
             raise HubSpotError(400, f"Property {name} is defined by HubSpot and cannot be changed.")
+        if "options" in changes:
+            changes["options"] = full_options(changes["options"])
         body = found.body | changes | {"updatedAt": iso(context.state.now_ms()), "updatedUserId": "1"}
         if not found.body["hubspotDefined"]:
             check_kind(body)

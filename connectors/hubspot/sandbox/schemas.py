@@ -76,7 +76,7 @@ def create(context: Context) -> Reply:
             "primaryDisplayProperty": given.get("primaryDisplayProperty"), "requiredProperties": given.get("requiredProperties") or [],
             "searchableProperties": given.get("searchableProperties") or [],
             "secondaryDisplayProperties": given.get("secondaryDisplayProperties") or [],
-            "createdAt": stamp, "updatedAt": stamp, "portalId": PORTAL, "description": given.get("description"),
+            "createdAt": stamp, "updatedAt": stamp, "portalId": PORTAL, "description": given.get("description") or "",
         }  # fmt: skip
         state.db.write("INSERT INTO custom_type VALUES (?, ?, ?)", (type_id, name, orjson.dumps(body).decode()))
         state.bump()

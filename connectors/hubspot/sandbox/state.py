@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from connectors.hubspot.sandbox.definitions import Property, make_body, stamps, standard
+from connectors.hubspot.sandbox.definitions import Property, full_options, make_body, stamps, standard
 from connectors.hubspot.sandbox.errors import HubSpotError
 from connectors.hubspot.sandbox.side import Side
 from connectors.hubspot.sandbox.types import STANDARD, ObjectType
@@ -205,7 +205,8 @@ class State:
         wait = float(self.setting("property_delay_seconds")) if delay is None else delay
         visible = self.now().timestamp() + wait if wait else 0.0
         made = make_body(
-            body["name"], str(body.get("label") or body["name"]), body["type"], body["fieldType"], body["groupName"], options=body.get("options"),
+            body["name"], str(body.get("label") or body["name"]), body["type"], body["fieldType"], body["groupName"],
+            options=full_options(body.get("options") or []),
             unique=bool(body.get("hasUniqueValue")), standard=False,
         )  # fmt: skip
         stamp = iso(self.now_ms())
