@@ -204,7 +204,7 @@ KEYS: dict[str, dict[str, str]] = {
         "update": "always; ride_along: goes along with another change, never causes one; if_empty",
         "noise": "numbers: a difference up to this is no news",
         "max_age_days": "ride_along: refreshed after this many days at the latest, spread over the second half of them",
-        "on_edit": "when a person changed it: hold keeps theirs until it is released, overwrite does not",
+        "on_edit": "when a person changed it: hold keeps theirs until it is released, overwrite does not, follow goes on from theirs",
         "external_key": "true for the one text field that finds a record again",
         "section": "place in the section a CSM sees",
     },

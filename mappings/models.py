@@ -365,7 +365,7 @@ class WriteField(Model):
     update: Literal["always", "ride_along", "if_empty"] = "always"
     noise: Decimal | None = None  # numbers: differences up to this are not news
     max_age_days: int | None = None  # ride_along: refresh at the latest after this
-    on_edit: Literal["hold", "overwrite"] = "hold"  # when a person changed it
+    on_edit: Literal["hold", "overwrite", "follow"] = "hold"  # when a person changed it
     external_key: bool = False
     section: int | None = None  # place in the account section (3.4), 1..
 

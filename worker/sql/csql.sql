@@ -152,14 +152,17 @@ WITH open_ AS (
                PARTITION BY m.account_id, m.product, m.key_ IS NULL ORDER BY m.nth, m.record_id) AS VARCHAR)) AS external_key
     FROM moved AS m LEFT JOIN q_sequence AS s ON s.account_id = m.account_id AND s.product = m.product
 )
-SELECT k.account_id, k.record_id, k.external_key, nullif(k.product, '') AS product, k.move, k.state, coalesce(c.motion, {{own_motion}}) AS motion,
+SELECT k.account_id, k.record_id, k.external_key, nullif(k.product, '') AS product, k.move, k.state, coalesce(CASE WHEN h.by_hand THEN {{own_motion}} END, c.motion, {{own_motion}}) AS motion,
        CASE WHEN k.move = 'open' THEN c.rule_text ELSE {{own_rule}} END AS rule,
-       coalesce(c.rule_title_en || ': ' || c.product_title_en, {{own_title}}) AS title_en,
-       coalesce(c.rule_title_ja || ':' || c.product_title_ja, {{own_title}}) AS title_ja,
-       coalesce(c.need_en, {{own_need}}) AS need_en, coalesce(c.need_ja, {{own_need}}) AS need_ja,
-       coalesce(c.why_now_en, {{own_why_now}}) AS why_now_en, coalesce(c.why_now_ja, {{own_why_now}}) AS why_now_ja,
-       coalesce(c.amount, TRY_CAST({{own_amount}} AS DECIMAL(18, 4))) AS amount, coalesce(c.currency, r.currency) AS currency,
-       coalesce(c.seats_suggested, TRY_CAST({{own_seats_suggested}} AS BIGINT)) AS seats_suggested,
+       coalesce(CASE WHEN h.by_hand THEN {{own_title}} END, c.rule_title_en || ': ' || c.product_title_en, {{own_title}}) AS title_en,
+       coalesce(CASE WHEN h.by_hand THEN {{own_title}} END, c.rule_title_ja || ':' || c.product_title_ja, {{own_title}}) AS title_ja,
+       coalesce(CASE WHEN h.by_hand THEN {{own_need}} END, c.need_en, {{own_need}}) AS need_en,
+       coalesce(CASE WHEN h.by_hand THEN {{own_need}} END, c.need_ja, {{own_need}}) AS need_ja,
+       coalesce(CASE WHEN h.by_hand THEN {{own_why_now}} END, c.why_now_en, {{own_why_now}}) AS why_now_en,
+       coalesce(CASE WHEN h.by_hand THEN {{own_why_now}} END, c.why_now_ja, {{own_why_now}}) AS why_now_ja,
+       coalesce(CASE WHEN h.by_hand THEN TRY_CAST({{own_amount}} AS DECIMAL(18, 4)) END, c.amount, TRY_CAST({{own_amount}} AS DECIMAL(18, 4))) AS amount, coalesce(c.currency, r.currency) AS currency,
+       coalesce(CASE WHEN h.by_hand THEN TRY_CAST({{own_seats_suggested}} AS BIGINT) END, c.seats_suggested, TRY_CAST({{own_seats_suggested}} AS BIGINT))
+           AS seats_suggested,
        coalesce(c.approach_score, TRY_CAST({{own_approach_score}} AS BIGINT)) AS approach_score,
        coalesce(TRY_CAST({{own_health_score}} AS BIGINT), CASE WHEN k.move IN ('open', 'complete') THEN r.health_score END) AS health_score,
        coalesce(TRY_CAST({{own_health_tier}} AS BIGINT), CASE WHEN k.move IN ('open', 'complete') THEN r.health_tier END) AS health_tier,
@@ -174,6 +177,8 @@ FROM keyed AS k JOIN d_row AS r ON r.account_id = k.account_id
 LEFT JOIN q_chosen AS c ON c.account_id = k.account_id AND c.product = k.product AND len(c.against) = 0 AND k.move IN ('open', 'update')
      AND k.state NOT IN ('Opportunity', 'Nurture')
 LEFT JOIN j_csql AS o ON o.id = k.record_id
+-- what a CSM wrote on a record of their own stays; only what they left empty is filled
+LEFT JOIN (SELECT true AS by_hand) AS h ON k.record_id IS NOT NULL AND {{own_rule}} IS NULL
 ORDER BY k.account_id, k.product, k.external_key;
 
 -- name: account_words

@@ -21,6 +21,7 @@ class Wish:
     value: str | None
     mode: str  # always | ride_along | if_empty
     aged: bool = False  # rides alone because it is too old
+    seen: str | None = None  # the CRM's value that the wish was made on
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ def decide(
             continue
         now = live.get(wish.field)
         found.before[wish.field] = now
-        if now == fitted.value or (wish.mode == "if_empty" and not _is_empty(now, what)):
+        # a person moved it since: the next run goes on from there
+        moved = what.on_edit == "follow" and now != wish.seen
+        if now == fitted.value or moved or (wish.mode == "if_empty" and not _is_empty(now, what)):
             found.settled[wish.field] = now
         elif _is_ours(now, fitted.value, past.get(wish.field, Past()), what) or (wish.field in released and released[wish.field] == now):
             found.send[wish.field] = fitted.value
@@ -101,7 +104,7 @@ def _is_empty(value: str | None, what: WriteField) -> bool:
 
 
 def _is_ours(now: str | None, value: str | None, past: Past, what: WriteField) -> bool:
-    if what.on_edit == "overwrite":
+    if what.on_edit in ("overwrite", "follow"):
         return True
     if now in past.acknowledged or now in past.open_intents:
         return True
