@@ -200,6 +200,9 @@ def test_a_usage_file_that_cannot_be_read_is_named_and_the_others_go_on(org: San
     counts = flows.stats(runtime, run.id)
     assert (counts["usage.files_failed"], counts["usage.rows_done"]) == (1, 2)
     assert any("a.csv" in str(text) for text in run.report.values())
+    # an increment leaves it alone; a full run looks again, since the mapping may have been mended
+    assert "usage.files_failed" not in flows.stats(runtime, flows.go(runtime, mappings, RunKind.INCREMENT).id)
+    assert flows.stats(runtime, flows.go(runtime, mappings, RunKind.FULL).id)["usage.files_failed"] == 1
     runtime.close()
 
 
