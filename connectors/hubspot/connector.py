@@ -11,7 +11,7 @@ from connectors.base import CallCounts, FieldInfo, Finding, NoBulk, ProvisionSte
 from connectors.calls import Budget, Waits
 from connectors.hubspot.auth import Credentials
 from connectors.hubspot.check import Preflight
-from connectors.hubspot.client import Portal
+from connectors.hubspot.client import SEARCHES, Portal
 from connectors.hubspot.links import Links
 from connectors.hubspot.objects import LINK, Objects
 from connectors.hubspot.provision import Provisioner
@@ -106,7 +106,7 @@ class HubSpot(NoBulk):
             self._objects.forget()
 
 
-def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Waits | None = None) -> HubSpot:
+def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Waits | None = None, searches: int = SEARCHES) -> HubSpot:
     """A connection by the settings `hubspot_*`, `quota_*` and `redis_url` (worker.settings). Makes no call."""
     credentials = Credentials(
         token=settings.hubspot_token,
@@ -124,6 +124,7 @@ def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Wa
         waits=waits,
         redis=shared,
         window_calls=settings.hubspot_window_calls,
+        searches=searches,
     )
     return HubSpot(mapping, portal, language=mappings.writeback.language)
 

@@ -155,9 +155,9 @@ def _no_store(name: str, error: ConnectorError) -> NotAllowed:
     """A plan without custom objects looks like a token without their scopes: the scopes cannot be chosen there."""
     return NotAllowed(
         f"CSQLs are kept in a custom object ({name}), and this token may not make one: {error.text}",
-        remedy=f"{ADMIN} add the scopes crm.schemas.custom and crm.objects.custom, read and write, which needs an Enterprise edition. Without one, an "
-        "admin of scoresync takes the rules out of csql/ and `csql` out of the CRM mapping: scores, reasons and the CSQL flag on companies need no "
-        "custom object. Leads and tasks as a store are not built yet.",
+        remedy=f"{ADMIN} add the scopes crm.schemas.custom and crm.objects.custom, read and write, which needs an Enterprise edition. "
+        "Without one, an admin of scoresync takes the rules out of csql/ and `csql` out of the CRM mapping: scores, reasons and the CSQL flag on "
+        "companies need no custom object. Leads and tasks as a store are not built yet.",
         code=error.code,
         status=error.status,
     )
