@@ -39,9 +39,14 @@ def create_account(state: State) -> None:
                                                         for key, label, kind in _TICKETS])  # fmt: skip
     add_pipeline(state, "0-136", "lead-pipeline-id", "Lead pipeline", [(key, label, {}) for key, label in _LEADS])
     side = state.side
-    side.add_token(f"pat-na1-{secrets.token_hex(16)}", "private", APP_ID, None, None)
-    side.add_token(f"na1-{secrets.token_hex(20)}", "refresh", APP_ID, None, None)
-    side.db.write("INSERT OR IGNORE INTO app VALUES (?, ?, ?)", (APP_ID, secrets.token_hex(16), secrets.token_hex(18)))
+    tokens = {
+        "private": f"pat-na1-{secrets.token_hex(16)}", "refresh": f"na1-{secrets.token_hex(20)}", "developer": f"dev-{secrets.token_hex(16)}",
+    }  # fmt: skip
+    for kind, token in tokens.items():
+        side.add_token(token, kind, APP_ID, None, None)
+    side.db.write(
+        "INSERT OR IGNORE INTO app VALUES (?, ?, ?, ?)", (APP_ID, secrets.token_hex(16), secrets.token_hex(18), orjson.dumps(tokens).decode())
+    )
 
 
 def add_owner(state: State, number: int, email: str, first: str, last: str) -> None:

@@ -71,7 +71,7 @@ def read(context: Context) -> Reply:
     archived = context.flag("archived")
     numbers = _numbers(context, kind, ids, str(body.get("idProperty") or ""), "read")
     found = records.fetch(state, kind, [number for number in numbers.values() if number is not None])
-    render = Renderer(state, kind, [str(name) for name in body.get("properties") or []], history)
+    render = Renderer(state, kind, [str(name) for name in body.get("properties") or []], history, context.token)
     results: dict[int, JSON] = {}
     missing = []
     for text in ids:

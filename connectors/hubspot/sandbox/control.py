@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from connectors.hubspot.sandbox import associations, deletes, properties, records, store_rows
+from connectors.hubspot.sandbox import associations, deletes, delivery, properties, records, store_rows
 from connectors.hubspot.sandbox.account import APP_ID
 from connectors.hubspot.sandbox.association_types import between, default
 from connectors.hubspot.sandbox.associations import Link
@@ -57,13 +57,13 @@ def info(context: Context) -> Answer:
     from connectors.hubspot.sandbox.state import PORTAL
 
     side = context.state.side
-    tokens = {kind: token for token, kind in side.db.read("SELECT token, kind FROM token WHERE app = ? AND scopes IS NULL AND revoked = 0 "
-                                                          "AND kind IN ('private', 'refresh') ORDER BY token DESC", (APP_ID,))}  # fmt: skip
-    app = side.db.one("SELECT client_id, client_secret FROM app WHERE id = ?", (APP_ID,))
+    app = side.db.one("SELECT client_id, client_secret, tokens FROM app WHERE id = ?", (APP_ID,)) or ("", "", "{}")
+    tokens = orjson.loads(app[2])
     owners = [orjson.loads(row[0]) for row in context.state.read("SELECT body FROM owner ORDER BY id")]
     return {
         "portal_id": PORTAL, "now": context.state.now().isoformat(), "access_token": tokens.get("private"), "refresh_token": tokens.get("refresh"),
-        "apps": {"integration": {"client_id": app[0] if app else "", "client_secret": app[1] if app else "", "app_id": APP_ID}},
+        "developer_key": tokens.get("developer"),
+        "apps": {"integration": {"client_id": app[0], "client_secret": app[1], "app_id": APP_ID}},
         "users": {}, "private_key": None, "owners": [{"id": item["id"], "user_id": item["userId"], "email": item["email"]} for item in owners],
         "settings": side.settings(),
     }  # fmt: skip
@@ -336,6 +336,37 @@ def purge(context: Context) -> Answer:
     return {"purged": deletes.purge_many(context, context.state.type(body["object"]), [int(key) for key in body["ids"]])}
 
 
+def hooks(context: Context) -> Answer:
+    """`{"url", "events": ["company.deletion", "company.propertyChange:health_score"]}`: target and subscriptions in one step."""
+    body = context.json_object()
+    state = context.state
+    made = {"targetUrl": body["url"], "throttling": {"maxConcurrentRequests": 10}, "createdAt": iso(state.now_ms()), "updatedAt": iso(state.now_ms())}
+    with state.transaction():
+        state.db.write("INSERT OR REPLACE INTO hook VALUES (?, ?)", (APP_ID, orjson.dumps(made).decode()))
+        for event in body["events"]:
+            kind, _, name = event.partition(":")
+            state.db.write(
+                "INSERT INTO subscription (app, event, property, active, created) VALUES (?, ?, ?, 1, ?)", (APP_ID, kind, name, made["createdAt"])
+            )
+    return {"ok": True}
+
+
+def deliver(context: Context) -> Answer:
+    """`{"shuffle"?: true, "duplicates"?: n}`: sends due events now, in another order or some of them twice."""
+    body = context.json_object()
+    return delivery.deliver(context.state, shuffle=bool(body.get("shuffle")), duplicates=int(body.get("duplicates", 0)))
+
+
+def fire(context: Context) -> Answer:
+    """`{"url", "method"?, "body"?, "signature"?: "v2"}`: a workflow webhook (v2) or a card's fetch (v3); answers what the receiver said."""
+    body = context.json_object()
+    row = context.state.side.db.one("SELECT client_secret FROM app WHERE id = ?", (APP_ID,))
+    content = orjson.dumps(body["body"]) if "body" in body else b""
+    secret = str(row[0]) if row else ""
+    status, text = delivery.send(context.state, body.get("method", "POST"), body["url"], content, secret, body.get("signature", "v2"))
+    return {"status": status, "body": text}
+
+
 def rules(context: Context) -> Answer:
     """`{"object", "property", "when"?: {"property", "values"}}`: a required property, which writes on 2026-09 paths must respect."""
     body = context.json_object()
@@ -351,4 +382,5 @@ HANDLERS: dict[tuple[str, str], Callable[[Context], Answer]] = {
     ("POST", "settings"): settings, ("POST", "usage"): usage, ("POST", "token"): token, ("POST", "expire_sessions"): expire, ("GET", "dump"): dump,
     ("GET", "links"): links, ("POST", "write"): write, ("POST", "touch"): touch, ("POST", "merge"): merge, ("POST", "archive"): archive,
     ("POST", "restore"): restore, ("POST", "undelete"): restore, ("POST", "purge"): purge, ("POST", "rules"): rules,
+    ("POST", "hooks"): hooks, ("POST", "deliver"): deliver, ("POST", "fire"): fire,
 }  # fmt: skip

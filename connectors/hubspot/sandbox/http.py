@@ -152,10 +152,11 @@ def default_routes() -> Routes:
         schemas,
         search,
         setup_api,
+        webhooks_api,
     )
 
     routes = Routes()
-    modules: tuple[Any, ...] = (batch, search, deletes, objects, associations_api, properties, setup_api, schemas, account, auth)
+    modules: tuple[Any, ...] = (batch, search, deletes, objects, associations_api, properties, setup_api, schemas, account, auth, webhooks_api)
     for module in modules:
         module.register(routes)
     return routes

@@ -32,7 +32,7 @@ def list_records(context: Context) -> Reply:
         f"SELECT id, props, created, updated, archived FROM object WHERE type = ? AND id >= ? AND {archived} ORDER BY id LIMIT ?",
         (kind.id, int(after), limit + 1),
     )
-    render = Renderer(state, kind, context.names("properties"), history)
+    render = Renderer(state, kind, context.names("properties"), history, context.token)
     found = [render(record_of(row)) for row in rows[:limit]]
     _inline(context, found)
     body: JSON = {"results": found}
@@ -63,7 +63,7 @@ def get_record(context: Context) -> Reply:
         found = records.fetch(state, kind, [number]).get(number) if number is not None else None
         archived = bool(found.archived) if found is not None else False
     record = records.find_one(state, kind, context.path["id"], context.one("idProperty"), archived=archived)
-    body = Renderer(state, kind, context.names("properties"), context.names("propertiesWithHistory"))(record)
+    body = Renderer(state, kind, context.names("properties"), context.names("propertiesWithHistory"), context.token)(record)
     _inline(context, [body])
     return Reply(body)
 

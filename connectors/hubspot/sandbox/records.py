@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 JSON = dict[str, Any]
 CHUNK = 500
+EMAIL_CONTENT = ("hs_email_subject", "hs_email_text", "hs_email_headers")  # need the scope sales-email-read
 ROLLUPS = {"num_associated_contacts": "0-1", "num_associated_deals": "0-3"}
 
 
@@ -114,7 +115,7 @@ def find_one(state: State, kind: ObjectType, text: str, id_property: str, *, arc
 class Renderer:
     """Turns records into JSON for one request."""
 
-    def __init__(self, state: State, kind: ObjectType, names: Sequence[str] = (), history: Sequence[str] = ()) -> None:
+    def __init__(self, state: State, kind: ObjectType, names: Sequence[str] = (), history: Sequence[str] = (), token: JSON | None = None) -> None:
         from connectors.hubspot.sandbox.state import PORTAL
 
         self.state = state
@@ -125,6 +126,8 @@ class Renderer:
         self.names = sorted({name.lower() for name in (*asked, *always, *history) if name.lower() in known})
         self.history = [name for name in dict.fromkeys(history) if name in known]
         self.url = f"https://app.hubspot.com/contacts/{PORTAL}/record/{kind.id}/"
+        granted = (token or {}).get("scopes")
+        self.redacted = EMAIL_CONTENT if kind.id == "0-49" and granted is not None and "sales-email-read" not in granted else ()
         self.rollups = [name for name in self.names if name in ROLLUPS]
         self.delay = float(state.setting("rollup_delay_seconds")) if self.rollups else 0.0
 
@@ -133,6 +136,9 @@ class Renderer:
         created, updated = iso(record.created), iso(record.updated)
         stamps = {"hs_object_id": str(record.id), kind.created: created, kind.modified: updated}
         values = record.props | stamps
+        for name in self.redacted:
+            if name in values:
+                values[name] = ""
         for name in self.rollups:
             values[name] = str(self._count(record.id, ROLLUPS[name]))
         body: JSON = {"id": str(record.id), "properties": {name: values.get(name) for name in self.names}}

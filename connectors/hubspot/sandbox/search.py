@@ -40,7 +40,7 @@ def search(context: Context) -> Reply:
         f"SELECT id, props, created, updated, 0 FROM {source} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
         (*source_params, *params, *order_params, limit, after),
     )
-    render = Renderer(state, kind, [str(name) for name in body.get("properties") or []])
+    render = Renderer(state, kind, [str(name) for name in body.get("properties") or []], token=context.token)
     count = int(total[0]) if total else 0
     answer: JSON = {"total": count, "results": [render(record_of(row)) for row in rows]}
     if after + limit < count:
@@ -89,8 +89,9 @@ def _where(state: State, kind: ObjectType, body: JSON) -> Sql:
             params.extend(value for _, values in compiled for value in values)
     where = f"({' OR '.join(parts)})" if parts else "1"
     if body.get("query"):
-        where += " AND instr(lower(props), lower(?)) > 0"
-        params.append(str(body["query"]))
+        texts = [_expression(kind, known[name]) for name in kind.search if name in known and known[name].type == "string"]
+        where += " AND (" + " OR ".join(f"instr({text}, lower(?)) > 0" for text in texts or ["''"]) + ")"
+        params.extend([str(body["query"])] * max(1, len(texts)))
     return where, params
 
 

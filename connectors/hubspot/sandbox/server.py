@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
+from connectors.hubspot.sandbox.delivery import Deliverer
 from connectors.hubspot.sandbox.http import Dispatcher, default_routes
 from connectors.hubspot.sandbox.state import State
 from connectors.sandbox_kit import server
@@ -13,7 +14,9 @@ from connectors.sandbox_kit import server
 
 def create_app(state_path: str | Path) -> FastAPI:
     """The application for one state file."""
-    return server.create_app(Dispatcher(State(state_path), default_routes()), "HubSpot sandbox")
+    state = State(state_path)
+    Deliverer(state).start()
+    return server.create_app(Dispatcher(state, default_routes()), "HubSpot sandbox")
 
 
 def serve(

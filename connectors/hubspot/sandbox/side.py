@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT) WITHOUT RO
 CREATE TABLE IF NOT EXISTS clock (offset REAL, frozen REAL);
 CREATE TABLE IF NOT EXISTS token (token TEXT PRIMARY KEY, kind TEXT, app TEXT, scopes TEXT, expires REAL, revoked INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS hit (bucket TEXT, slot INTEGER, n INTEGER, PRIMARY KEY (bucket, slot)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS app (id TEXT PRIMARY KEY, client_id TEXT, client_secret TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS app (id TEXT PRIMARY KEY, client_id TEXT, client_secret TEXT, tokens TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS daily (day TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID
 """
 # name → default. A "?" in the comment marks what the reference leaves unconfirmed.
@@ -53,6 +53,9 @@ SETTINGS: dict[str, Any] = {
     "group_exists": 409,  # or 400 (?)
     "search_unknown_property": 400,  # or 200 with nothing found (?)
     "conditional_rules": True,  # 2026-09 enforces the account's required properties
+    "webhook_auto": True,  # events are sent by themselves
+    "webhook_signatures": "v1,v3",  # private apps: v1 seen, v3 in addition (?)
+    "webhook_retry_seconds": 60.0,
     "custom_objects": True,  # the account's plan has custom objects
     "leads": True,  # the account's plan has leads
 }

@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS pipeline (type TEXT, id TEXT, body TEXT, PRIMARY KEY 
 CREATE TABLE IF NOT EXISTS subscription (id INTEGER PRIMARY KEY, app TEXT, event TEXT, property TEXT, active INTEGER, created TEXT);
 CREATE TABLE IF NOT EXISTS hook (app TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rule (type TEXT, name TEXT, body TEXT);
-CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY, body TEXT)
+CREATE TABLE IF NOT EXISTS event (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT, attempt INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0)
 """
 
 
@@ -171,9 +171,11 @@ class State:
     def properties(self, kind: ObjectType) -> dict[str, Property]:
         """Live definitions of a type by name, sorted as the API lists them."""
         version = self.version()
-        if self._props[0] != version:
-            self._props = (version, {})
-        cache = self._props[1]
+        found = self._props
+        if found[0] != version:
+            found = (version, {})
+            self._props = found
+        cache = found[1]
         if kind.id not in cache:
             cache[kind.id] = self._load(kind)
         return cache[kind.id]

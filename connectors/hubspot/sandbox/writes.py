@@ -87,6 +87,8 @@ class Writer:
             self._unique(row, None)
         if row.error is None and row.input.get("associations"):
             row.error, row.links = associations.parse_inline(self.state, self.kind, row.input["associations"])
+        if row.error is None and self.kind.id == "0-136" and not any(link.target.id == "0-1" for link in row.links):
+            row.error = RowError("A lead must be associated with an existing contact when it is created.")
 
     def _values(self, row: Row, old: dict[str, str], record_id: str) -> None:
         given = row.input.get("properties")
