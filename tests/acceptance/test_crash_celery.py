@@ -99,7 +99,8 @@ def url_of(request: pytest.FixtureRequest, ledger: str) -> str | None:
     return found
 
 
-@pytest.mark.parametrize(("ledger", "api"), [("sqlite", "collections"), ("postgresql", "bulk")])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("ledger", "api"), [("postgresql", "bulk"), pytest.param("sqlite", "collections", marks=pytest.mark.slow)])
 def test_children_die_the_worker_is_killed_and_redis_flushed(
     two_nights: Nights,  # noqa: F811
     own_box: SandboxProcess,  # noqa: F811
@@ -126,7 +127,8 @@ def test_children_die_the_worker_is_killed_and_redis_flushed(
     assert_undisturbed(night, night.end(two_nights.run_id))
 
 
-@pytest.mark.parametrize("ledger", ["sqlite", "postgresql"])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("ledger", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def test_redis_is_lost_under_a_living_worker(
     two_nights: Nights,  # noqa: F811
     own_box: SandboxProcess,  # noqa: F811
