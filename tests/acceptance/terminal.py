@@ -7,9 +7,11 @@ for secrets, and its log for customers' names.
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,16 @@ def _live(words: list[str], settings: Mapping[str, str], folder: str, out: str, 
     from worker.cli.main import main
 
     main()
+
+
+@contextmanager
+def ctrl_c_heard() -> Iterator[None]:
+    """Commands started in the block hear Ctrl-C, also where the tests run in the background of a shell, which has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def environment(box: SandboxProcess, folder: Path, mappings: Path, run_as: str = "integration") -> dict[str, str]:

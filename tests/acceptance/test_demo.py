@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from connectors.sandbox_kit import SandboxControl
-from tests.acceptance.terminal import COMMAND
+from tests.acceptance.terminal import COMMAND, ctrl_c_heard
 from tests.conftest import wait_for
 
 REPORT = {
@@ -34,7 +34,7 @@ def kept_demo(folder: Path, accounts: int, seed: int) -> Iterator[tuple[dict[str
     told, log = folder / "out.json", folder / "err.log"
     plain = {name: value for name, value in os.environ.items() if not name.startswith("SCORESYNC_")}
     command = [COMMAND, "demo", "--accounts", str(accounts), "--seed", str(seed), "--json", "--keep"]
-    with told.open("w") as out, log.open("w") as err:
+    with told.open("w") as out, log.open("w") as err, ctrl_c_heard():
         process = subprocess.Popen(command, cwd=folder, env=plain, stdout=out, stderr=err)
     try:
         found = wait_for(lambda: process.poll() is not None or _whole(told), timeout_s=170, what="the demo's report")
