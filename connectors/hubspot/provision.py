@@ -51,6 +51,8 @@ class Provisioner:
             there, new = (True, False) if name in STANDARD else self._custom_object(name, first)
             self._group(name, there)
             self._properties(name, own, there, {f.names["hubspot"] for f in first} if new else set())
+        if not dry_run and any(s.action == "create_field" for s in self._steps):
+            self._portal.door.rest(2)  # 1 to 3 s: a new property can be written 0.25 to 0.7 s after it was made (sheet, 5)
         return self._steps
 
     def _step(self, action: str, target: str, detail: str = "") -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from connectors.base import ReadResult, Window
-from connectors.errors import Misfit
+from connectors.errors import Misfit, NotReachable, Transient
 from connectors.hubspot.client import Portal
 from connectors.hubspot.links import Links, id_order
 from connectors.hubspot.objects import LINK, OWNERS, Objects, ObjectType
@@ -22,6 +22,8 @@ from mappings.models import Source
 
 #: Most of one call (sheet, 2.2, 2.5, 2.6).
 LIST_RECORDS, SEARCH_RECORDS, BATCH_RECORDS, OWNER_RECORDS = 100, 200, 100, 500
+#: HubSpot fails on large pages of records with long texts (sheet, 11): those pages are halved, down to this.
+TOO_MUCH, LEAST_RECORDS = (500, 502, 504), 10
 #: Records of one raw page: the inputs of one call for associations.
 PAGE_RECORDS = 1000
 #: Each increment reaches back this much further than asked: the search index may be that late (sheet, 2.5: 60 s seen).
@@ -79,7 +81,13 @@ class Reader:
         """All records by the list: no cap, no index. Archiving stamps nothing, so the archived are found only here (sheet, 4.3)."""
         query: dict[str, Any] = {"limit": LIST_RECORDS, "properties": self._properties(plan)} | ({"archived": True} if archived else {})
         while True:
-            body = self._portal.json("list", lambda hs: hs.crm.objects.basic_api.get_page, plan.type.type_id, query=query)
+            try:
+                body = self._portal.json("list", lambda hs: hs.crm.objects.basic_api.get_page, plan.type.type_id, query=query)
+            except (Transient, NotReachable) as error:
+                if error.status not in TOO_MUCH or query["limit"] <= LEAST_RECORDS:
+                    raise
+                query["limit"] //= 2
+                continue
             yield from body["results"]
             after = _after(body)
             if not after:

@@ -187,6 +187,25 @@ def test_a_token_is_renewed_ahead_of_its_end() -> None:
     assert auth.token() == "b"
 
 
+def test_workers_that_share_redis_renew_a_token_once(redis_server: Callable[[], Any]) -> None:
+    made: list[str] = []
+
+    def send(form: dict[str, str]) -> Answer:
+        made.append(f"token{len(made)}")
+        return Answer(200, {}, orjson.dumps({"access_token": made[-1], "expires_in": 1800}))
+
+    workers = [Auth(OAUTH, send, redis_server()) for _ in range(4)]
+    assert {w.token() for w in workers} == {"token0"}
+    threads = [threading.Thread(target=w.refresh, args=("token0",)) for w in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {w.token() for w in workers} == {"token1"}
+    assert made == ["token0", "token1"]
+    assert b"token1" not in b"".join(redis_server().get(k) or b"" for k in redis_server().keys("scoresync:hubspot:token:*"))
+
+
 def test_the_pace_stays_below_the_limit_in_every_window() -> None:
     """100 calls in 10 s: 94 spread evenly and 5 at once, so never more than 99 in a window."""
     now, made = [0.0], list[float]()

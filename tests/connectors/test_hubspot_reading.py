@@ -60,6 +60,13 @@ def test_a_full_read_lists_every_page_and_the_bin(hub: SandboxProcess, tmp_path:
     assert found[ids[1]]["name"] == "会社1"
 
 
+def test_a_page_that_is_too_much_for_hubspot_is_halved(hub: SandboxProcess, tmp_path: Path) -> None:
+    ids = hub.control.seed("notes", [{"hs_note_body": "長い"}] * 60)
+    hub.control.faults({"kind": "http", "body": "internal", "path": "/notes$", "query": "limit=100", "count": None})
+    hub.control.faults({"kind": "http", "body": "html_504", "path": "/notes$", "query": "limit=50", "count": None})
+    assert set(ids) <= read(hubs.open_crm(hub), source("notes", "hs_note_body"), EVER, tmp_path).keys()
+
+
 def test_what_the_index_shows_late_is_in_the_next_window(own_hub: SandboxProcess, tmp_path: Path) -> None:
     own_hub.control.settings(index_lag_seconds=60)
     own_hub.control.clock(now="2026-11-30T03:00:00Z", frozen=True)
