@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 INLINE = 100
 CHUNK = 400
+KEY = "from_type = ? AND from_id = ? AND to_type = ? AND to_id = ? AND category = ? AND type_id = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +127,40 @@ def _store(state: State, kind: AssociationType, from_id: int, to_id: int) -> Non
 
 def _clear_primary(state: State, kind: AssociationType, owner: tuple[str, int, str, int]) -> None:
     number, inverse = (kind.type_id, kind.inverse) if kind.to_type == "0-2" else (kind.inverse, kind.type_id)
-    state.db.write(
-        "DELETE FROM assoc WHERE from_type = ? AND from_id = ? AND to_type = ? AND category = ? AND type_id = ?",
+    rows = state.read(
+        "SELECT to_id FROM assoc WHERE from_type = ? AND from_id = ? AND to_type = ? AND category = ? AND type_id = ?",
         (owner[0], owner[1], owner[2], kind.category, number),
     )
-    state.db.write(
-        "DELETE FROM assoc WHERE to_type = ? AND to_id = ? AND from_type = ? AND category = ? AND type_id = ?",
-        (owner[0], owner[1], owner[2], kind.category, inverse),
+    # By the whole key: rows are found by where they start, not by where they lead.
+    keys = [(owner[0], owner[1], owner[2], row[0], kind.category, number) for row in rows]
+    keys += [(owner[2], row[0], owner[0], owner[1], kind.category, inverse) for row in rows]
+    state.db.connection.executemany(f"DELETE FROM assoc WHERE {KEY}", keys)
+
+
+def forget(state: State, kind: ObjectType, record_id: int) -> None:
+    """Removes every link of a record in both directions."""
+    rows = state.read("SELECT DISTINCT to_type, to_id FROM assoc WHERE from_type = ? AND from_id = ?", (kind.id, record_id))
+    state.db.connection.executemany(
+        "DELETE FROM assoc WHERE from_type = ? AND from_id = ? AND to_type = ? AND to_id = ?", [(*row, kind.id, record_id) for row in rows]
     )
+    state.db.write("DELETE FROM assoc WHERE from_type = ? AND from_id = ?", (kind.id, record_id))
+
+
+def move(state: State, kind: ObjectType, old: int, new: int) -> None:
+    """Gives a record's links to another record of the same type; links between the two go."""
+    columns = "from_type, from_id, to_type, to_id, category, type_id, at"
+    rows = state.read(f"SELECT {columns} FROM assoc WHERE from_type = ? AND from_id = ?", (kind.id, old))
+    backs = [
+        back
+        for to_type, to_id in dict.fromkeys((row[2], row[3]) for row in rows)
+        for back in state.read(
+            f"SELECT {columns} FROM assoc WHERE from_type = ? AND from_id = ? AND to_type = ? AND to_id = ?", (to_type, to_id, kind.id, old)
+        )
+    ]
+    forget(state, kind, old)
+    moved = [(row[0], new, *row[2:]) for row in rows if (row[2], row[3]) != (kind.id, new)]
+    moved += [(*row[:3], new, *row[4:]) for row in backs if (row[0], row[1]) != (kind.id, new)]
+    state.db.connection.executemany("INSERT OR IGNORE INTO assoc VALUES (?, ?, ?, ?, ?, ?, ?)", moved)
 
 
 def _contact_company(state: State, contact: int, company: int | None) -> None:

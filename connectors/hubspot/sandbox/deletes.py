@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from connectors.hubspot.sandbox import records, store_rows
+from connectors.hubspot.sandbox import associations, records, store_rows
 from connectors.hubspot.sandbox.errors import HubSpotError, resource_not_found
 from connectors.hubspot.sandbox.records import Record, Renderer
 from connectors.hubspot.sandbox.routing import Context, Reply, Routes
@@ -55,8 +55,8 @@ def purge_many(context: Context, kind: ObjectType, ids: Sequence[int]) -> int:
     with state.transaction() as connection:
         for table in ("object", "history", "uniq", "old"):
             connection.executemany(f"DELETE FROM {table} WHERE type = ? AND id = ?", [(kind.id, key) for key in ids])
-        connection.executemany("DELETE FROM assoc WHERE from_type = ? AND from_id = ?", [(kind.id, key) for key in ids])
-        connection.executemany("DELETE FROM assoc WHERE to_type = ? AND to_id = ?", [(kind.id, key) for key in ids])
+        for key in ids:
+            associations.forget(state, kind, key)
     return len(ids)
 
 
@@ -105,10 +105,7 @@ def _survivor(context: Context, kind: ObjectType, primary: Record, other: Record
 def _move(state: Any, kind: ObjectType, old: int, new: int) -> None:
     """Associations, history and aliases of a record that was merged away."""
     write = state.db.write
-    for mine, their in (("from", "to"), ("to", "from")):
-        write(f"UPDATE OR IGNORE assoc SET {mine}_id = ? WHERE {mine}_type = ? AND {mine}_id = ?", (new, kind.id, old))
-        write(f"DELETE FROM assoc WHERE {mine}_type = ? AND {mine}_id = ?", (kind.id, old))
-        write(f"DELETE FROM assoc WHERE {mine}_type = ? AND {mine}_id = ? AND {their}_type = ? AND {their}_id = ?", (kind.id, new, kind.id, new))
+    associations.move(state, kind, old, new)
     write("UPDATE history SET id = ? WHERE type = ? AND id = ?", (new, kind.id, old))
     write("UPDATE alias SET survivor = ? WHERE type = ? AND survivor = ?", (new, kind.id, old))
     write("INSERT OR REPLACE INTO alias VALUES (?, ?, ?)", (kind.id, old, new))

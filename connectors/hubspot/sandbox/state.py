@@ -32,7 +32,7 @@ DDL = """
 CREATE TABLE IF NOT EXISTS state (version INTEGER, next_id INTEGER);
 CREATE TABLE IF NOT EXISTS object (type TEXT, id INTEGER, props TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
   archived INTEGER NOT NULL DEFAULT 0, visible REAL NOT NULL DEFAULT 0, PRIMARY KEY (type, id)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS object_updated ON object (type, updated) WHERE archived = 0;
+CREATE INDEX IF NOT EXISTS object_updated ON object (type, archived, updated);
 CREATE INDEX IF NOT EXISTS object_visible ON object (visible) WHERE visible > 0;
 CREATE INDEX IF NOT EXISTS object_archived ON object (type, id) WHERE archived > 0;
 CREATE TABLE IF NOT EXISTS old (type TEXT, id INTEGER, props TEXT, created INTEGER, updated INTEGER, since REAL, until REAL);
