@@ -29,10 +29,10 @@ class Place:
 
 
 def places(mappings: Mappings) -> Iterator[Place]:
-    """Every source to be read: of each connection, the entities it is authoritative for."""
+    """Every source to be read: of each connection, the entities it is authoritative for, and always its own CSQLs, which people move there."""
     for connection, crm in mappings.crm.items():
         for name, sources in crm.entities.items():
-            if not crm.authoritative or name in crm.authoritative:
+            if not crm.authoritative or name in crm.authoritative or name == Entity.CSQL:
                 for index, source in enumerate(sources):
                     yield Place(connection, Entity(name), index, source)
 
