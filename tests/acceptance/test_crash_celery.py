@@ -1,6 +1,6 @@
 """The writes of a real night on Celery's prefork workers: children and whole workers killed, Redis flushed and lost.
 
-The sweep brings the night to its end. `tests/worker/test_celery_night.py` does a first night with a death at most points; here the night has history
+The sweep brings the night to its end. The night has history
 and a CSM's own CSQL.
 """
 
