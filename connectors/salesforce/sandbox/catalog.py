@@ -14,7 +14,7 @@ from connectors.salesforce.sandbox.errors import SalesforceError
 from connectors.salesforce.sandbox.ids import base62, make_id
 from connectors.salesforce.sandbox.schema import ChildRelationship, FieldDef, ObjectDef, column_type, quote
 from connectors.salesforce.sandbox.standard_objects import standard_objects
-from connectors.salesforce.sandbox.store import Database
+from connectors.sandbox_kit.store import Database
 
 DDL = """
 CREATE TABLE IF NOT EXISTS sb_object (name TEXT PRIMARY KEY COLLATE NOCASE, id TEXT, key_prefix TEXT, metadata TEXT);

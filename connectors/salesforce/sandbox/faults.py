@@ -19,18 +19,13 @@ expression on the unquoted query string).
 
 from __future__ import annotations
 
-import random
-import re
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from connectors.salesforce.sandbox.errors import RowError
 from connectors.salesforce.sandbox.side import Side
+from connectors.sandbox_kit.faults import FaultRules, Rule, matches, shares
 
-Rule = dict[str, Any]
 KINDS = frozenset(
     {"http", "delay", "reset", "truncate", "drop_header", "clock_skew", "row_error", "validation", "late_commit", "bulk_job", "slow_query", "control"}
 )
@@ -53,68 +48,24 @@ BODIES: dict[str, tuple[int, str | None, str]] = {
     "invalid_locator": (400, "INVALID_QUERY_LOCATOR", "invalid query locator"),
 }
 LOCKED = "unable to obtain exclusive access to this record or 1 records: {id}"
-DDL = "CREATE TABLE IF NOT EXISTS fault_row (rule INTEGER, record TEXT, n INTEGER, PRIMARY KEY (rule, record)) WITHOUT ROWID"
 
 
-class Faults:
-    """The rules in force. Reading costs one look at a version number while nothing changes."""
+class Faults(FaultRules):
+    """The rules in force for this org."""
 
     def __init__(self, side: Side) -> None:
-        self.db = side.db
-        self.db.script(DDL)
-        self._cache: tuple[int, list[tuple[int, Rule]]] = (-1, [])
-
-    def rules(self) -> list[tuple[int, Rule]]:
-        """Rules with their numbers, spent ones included."""
-        row = self.db.one("SELECT n FROM fault_version")
-        version = int(row[0]) if row else 0
-        if self._cache[0] != version:
-            self._cache = (version, [(int(key), orjson.loads(text)) for key, text in self.db.read("SELECT id, rule FROM fault ORDER BY id")])
-        return self._cache[1]
+        super().__init__(side.db, KINDS)
 
     def add(self, rule: Rule) -> int:
         """Puts a rule in force and returns its number; raises ValueError for a rule that cannot work."""
-        if rule.get("kind") not in KINDS:
-            raise ValueError(f"fault kind {rule.get('kind')!r} is unknown; known: {', '.join(sorted(KINDS))}")
-        if rule["kind"] == "http" and rule.get("body") not in BODIES and "status" not in rule:
+        if rule.get("kind") == "http" and rule.get("body") not in BODIES and "status" not in rule:
             raise ValueError(f"fault body {rule.get('body')!r} is unknown; known: {', '.join(BODIES)}; or give status, code and message")
-        re.compile(str(rule.get("path", "")))
-        with self.db.transaction() as connection:
-            cursor = connection.execute(
-                "INSERT INTO fault (rule, skip, remaining) VALUES (?, ?, ?)", (orjson.dumps(rule).decode(), rule.get("skip", 0), rule.get("count", 1))
-            )
-            connection.execute("UPDATE fault_version SET n = n + 1")
-        return int(cursor.lastrowid or 0)
-
-    def clear(self) -> None:
-        """Removes every rule."""
-        with self.db.transaction() as connection:
-            connection.execute("DELETE FROM fault")
-            connection.execute("DELETE FROM fault_row")
-            connection.execute("UPDATE fault_version SET n = n + 1")
-
-    def listing(self) -> list[Rule]:
-        """Each rule with its number, what is left of it and how often it fired."""
-        rows = self.db.read("SELECT id, rule, remaining, hits FROM fault ORDER BY id")
-        return [{"id": key, **orjson.loads(text), "remaining": remaining, "hits": hits} for key, text, remaining, hits in rows]
-
-    def take(self, *kinds: str, **facts: Any) -> list[Rule]:
-        """The rules of these kinds that match the facts (`method`, `path`, `call`, `object`, `id`) and fire now; each firing is used up."""
-        return [rule for key, rule in self.rules() if rule["kind"] in kinds and _matches(rule, facts) and self._fire(key, rule)]
-
-    def _fire(self, key: int, rule: Rule) -> bool:
-        probability = rule.get("probability")
-        if probability is not None and random.random() >= float(probability):
-            return False
-        if rule.get("skip") and self.db.write("UPDATE fault SET skip = skip - 1 WHERE id = ? AND skip > 0", (key,)):
-            return False
-        sql = "UPDATE fault SET remaining = remaining - 1, hits = hits + 1 WHERE id = ? AND (remaining IS NULL OR remaining > 0)"
-        return self.db.write(sql, (key,)) > 0
+        return super().add(rule)
 
     def row_rules(self, object_name: str) -> list[tuple[int, Rule]]:
         """Rules that may refuse single rows of an object."""
         facts = {"object": object_name}
-        return [item for item in self.rules() if item[1]["kind"] in ("row_error", "validation") and _matches(item[1], facts)]
+        return [item for item in self.rules() if item[1]["kind"] in ("row_error", "validation") and matches(item[1], facts)]
 
     def row_error(self, rules: Sequence[tuple[int, Rule]], record_id: str, values: dict[str, Any]) -> RowError | None:
         """The refusal of one row, if a rule wants it. `values` is keyed by lower-case field name."""
@@ -124,42 +75,16 @@ class Faults:
             if rule["kind"] == "validation":
                 if self.db.write("UPDATE fault SET hits = hits + 1 WHERE id = ?", (key,)):
                     return RowError("FIELD_CUSTOM_VALIDATION_EXCEPTION", str(rule.get("message", "Validation rule")), (str(rule["field"]),))
-            elif self._attempt(key, rule, record_id):
+            elif self.attempt(key, rule, record_id):
                 code = str(rule.get("code", "UNABLE_TO_LOCK_ROW"))
                 return RowError(code, str(rule.get("message", LOCKED)).format(id=record_id), tuple(rule.get("fields", ())))
         return None
-
-    def _attempt(self, key: int, rule: Rule, record_id: str) -> bool:
-        limit = rule.get("attempts")
-        if limit is None:
-            return self._fire(key, {**rule, "probability": None})
-        with self.db.transaction():
-            self.db.write("INSERT INTO fault_row VALUES (?, ?, 1) ON CONFLICT (rule, record) DO UPDATE SET n = n + 1", (key, record_id))
-            row = self.db.one("SELECT n FROM fault_row WHERE rule = ? AND record = ?", (key, record_id))
-            fires = row is not None and int(row[0]) <= int(limit)
-            if fires:
-                self.db.write("UPDATE fault SET hits = hits + 1 WHERE id = ?", (key,))
-        return fires
-
-
-def _matches(rule: Rule, facts: dict[str, Any]) -> bool:
-    for name in ("method", "call", "object"):
-        if rule.get(name) is not None and name in facts and str(rule[name]).lower() != str(facts[name]).lower():
-            return False
-    if rule.get("path") and "path" in facts and not re.search(str(rule["path"]), str(facts["path"])):
-        return False
-    if rule.get("query") and "query" in facts and not re.search(str(rule["query"]), str(facts["query"])):
-        return False
-    # A call as a whole is about an object when its path names it.
-    if rule.get("object") and "object" not in facts:
-        return f"/{str(rule['object']).lower()}" in str(facts.get("path", "")).lower()
-    return True
 
 
 def _touches(rule: Rule, record_id: str, values: dict[str, Any]) -> bool:
     if rule.get("ids") and record_id not in rule["ids"] and record_id[:15] not in rule["ids"]:
         return False
-    if rule.get("share") is not None and zlib.crc32(record_id.encode()) % 10_000 >= float(rule["share"]) * 10_000:
+    if not shares(rule, record_id):
         return False
     if rule["kind"] == "validation":
         field = str(rule["field"]).lower()

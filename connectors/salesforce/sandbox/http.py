@@ -14,9 +14,10 @@ from urllib.parse import unquote, unquote_plus
 
 from connectors.salesforce.sandbox import auth, control, page, rest
 from connectors.salesforce.sandbox.errors import SalesforceError, not_found
-from connectors.salesforce.sandbox.faults import BODIES, HTML, Rule
+from connectors.salesforce.sandbox.faults import BODIES, HTML
 from connectors.salesforce.sandbox.routing import Context, Reply, Route, Routes, query_params
 from connectors.salesforce.sandbox.state import State
+from connectors.sandbox_kit.faults import Rule
 
 LOG = logging.getLogger("connectors.salesforce.sandbox")
 MAX_URI = 16_384

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from connectors.salesforce.sandbox.schema import ObjectDef
-from connectors.salesforce.sandbox.store import Database
+from connectors.sandbox_kit.store import Database
 
 if TYPE_CHECKING:
     from connectors.salesforce.sandbox.state import User

@@ -1,4 +1,4 @@
-"""What must outlive or stay out of record transactions: counters, sessions, query locators, fault rules. A second SQLite file."""
+"""What must outlive or stay out of record transactions: counters, sessions, query locators. A second SQLite file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from connectors.salesforce.sandbox.ids import checksum
-from connectors.salesforce.sandbox.store import Database
+from connectors.sandbox_kit.store import Database
 
 DDL = """
 CREATE TABLE IF NOT EXISTS counter (kind TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID;
@@ -17,8 +17,6 @@ CREATE TABLE IF NOT EXISTS setting (key TEXT PRIMARY KEY, value TEXT) WITHOUT RO
 CREATE TABLE IF NOT EXISTS session (token TEXT PRIMARY KEY, user_id TEXT, app TEXT, issued REAL, used REAL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refresh (token TEXT PRIMARY KEY, user_id TEXT, app TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS locator (id TEXT PRIMARY KEY, user_id TEXT, created REAL, payload TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS fault (id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT, skip INTEGER, remaining INTEGER, hits INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS fault_version (n INTEGER);
 CREATE TABLE IF NOT EXISTS usage (hour INTEGER PRIMARY KEY, n INTEGER NOT NULL)
 """
 
@@ -29,7 +27,6 @@ class Side:
     def __init__(self, path: str | Path) -> None:
         self.db = Database(path)
         self.db.script(DDL)
-        self.db.write("INSERT INTO fault_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM fault_version)")
 
     def count(self, kind: str, n: int = 1) -> None:
         """Adds to a counter."""

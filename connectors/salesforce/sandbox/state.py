@@ -16,7 +16,7 @@ from connectors.salesforce.sandbox import catalog, permissions
 from connectors.salesforce.sandbox.errors import RowResult, SalesforceError
 from connectors.salesforce.sandbox.schema import FieldDef, ObjectDef
 from connectors.salesforce.sandbox.side import Side
-from connectors.salesforce.sandbox.store import Database, Params
+from connectors.sandbox_kit.store import Database, Params
 
 if TYPE_CHECKING:
     from connectors.salesforce.sandbox.faults import Faults
