@@ -1,14 +1,17 @@
 """Writing to HubSpot: calls per changed record, one result per record whatever happens to its neighbours, and what a person reads."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from connectors.base import RecordWrite, WriteResult, WriteState
+from connectors.base import RecordWrite, Window, WriteResult, WriteState
 from connectors.errors import Misfit, NotAllowed, QuotaSpent
 from connectors.hubspot.connector import HubSpot
 from connectors.sandbox_kit import SandboxProcess
-from tests.connectors import hubs
+from mappings.models import Source
+from tests.connectors import hubs, orgs
 
 OK, REJECTED, GONE, UNPROCESSED = WriteState.OK, WriteState.REJECTED, WriteState.GONE, WriteState.UNPROCESSED
 
@@ -134,6 +137,29 @@ def test_a_csql_moves_to_another_company(hub: SandboxProcess) -> None:
     (moved,) = crm.write([hubs.PARENT], [RecordWrite(made.record_id, None, new, {"account": new})], key_field=hubs.KEY)
     assert moved.state == OK
     assert crm.reread([hubs.PARENT], [made.record_id]) == {made.record_id: {"account": new}}
+
+
+@pytest.mark.parametrize("version", ["v3", "2026-03", "2026-09"])
+def test_every_family_of_paths_serves(hub: SandboxProcess, version: str, tmp_path: Path) -> None:
+    (company,) = hubs.make_companies(hub, 1)
+    crm = hubs.open_crm(hub, version=version)
+    assert [r.state for r in write(crm, [update(company, score="4")])] == [OK]
+    key = f"{company}|{version}"
+    (made,) = crm.write(hubs.CSQL_FIELDS, [upsert(key, company, title="t", state="Candidate")], key_field=hubs.KEY)
+    assert made.state == OK
+    given = Source(object="csh_csql", columns={"account_id": "associations.companies"})
+    found = orgs.rows(crm.read(given, [], Window(None, datetime(2100, 1, 1, tzinfo=UTC)), tmp_path / "p", None))
+    assert [r["associations.companies"] for r in found if r["_id"] == made.record_id] == [company]
+    assert crm.check([hubs.COMPANIES], hubs.ALL_FIELDS) == []
+
+
+def test_a_property_the_account_requires_is_told(own_hub: SandboxProcess) -> None:
+    ids = hubs.make_companies(own_hub, 2, domain="a.example")
+    (lacking,) = hubs.make_companies(own_hub, 1)
+    own_hub.control.call("rules", {"object": "companies", "property": "domain", "when": {"property": "csh_tier", "values": ["1"]}})
+    results = write(hubs.open_crm(own_hub, version="2026-09"), [update(i, tier="1") for i in [*ids, lacking]])
+    assert [r.state for r in results] == [OK, OK, REJECTED]
+    assert "lacks a required property: domain. A HubSpot admin must fill it on the record" in results[2].message
 
 
 # --- whole calls -----------------------------------------------------------------------------------------------------------------------------------
