@@ -124,8 +124,7 @@ def _guarded(work: Callable[[], Reply]) -> Reply:
     except HubSpotError as error:
         return Reply(error.body(), error.status)
     except RateLimited as error:
-        headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return Reply(error.body(), 429, headers)
+        return Reply(error.body(), 429, error.headers)
     except Exception:
         LOG.exception("sandbox: a handler failed")
         return Reply(HubSpotError(500, "internal error", None).body(), 500)

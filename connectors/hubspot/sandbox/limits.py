@@ -21,10 +21,10 @@ POLICIES = {"TEN_SECONDLY_ROLLING": "ten_secondly_rolling", "SECONDLY": "secondl
 class RateLimited(Exception):
     """A call over a limit. Not a HubSpotError: its body has another shape."""
 
-    def __init__(self, policy: str, retry_after: int | None) -> None:
+    def __init__(self, policy: str, headers: dict[str, str]) -> None:
         super().__init__(policy)
         self.policy = policy
-        self.retry_after = retry_after
+        self.headers = headers
 
     def body(self) -> JSON:
         """The 429 body: `errorType`, no `category`."""
@@ -67,14 +67,17 @@ def _burst(state: State, settings: JSON, token: JSON, enforced: bool) -> dict[st
     bucket = f"burst {token.get('app')}"
     spent = state.side.spent(bucket, WINDOW) + int(settings["other_burst"])
     if enforced and spent >= limit:
-        raise _refused("TEN_SECONDLY_ROLLING", settings, 10)
+        raise _refused("TEN_SECONDLY_ROLLING", settings, 10, _headers(limit, 0))
     state.side.hit(bucket)
-    left = max(0, limit - spent - 1)
+    return _headers(limit, max(0, limit - spent - 1))
+
+
+def _headers(limit: int, left: int) -> dict[str, str]:
     return {
         "X-HubSpot-RateLimit-Interval-Milliseconds": "10000", "X-HubSpot-RateLimit-Max": str(limit), "X-HubSpot-RateLimit-Remaining": str(left),
         "X-HubSpot-RateLimit-Secondly": str(limit // 10), "X-HubSpot-RateLimit-Secondly-Remaining": str(min(limit // 10, left)),
     }  # fmt: skip
 
 
-def _refused(policy: str, settings: JSON, seconds: int) -> RateLimited:
-    return RateLimited(policy, seconds if settings["retry_after"] else None)
+def _refused(policy: str, settings: JSON, seconds: int, headers: dict[str, str] | None = None) -> RateLimited:
+    return RateLimited(policy, (headers or {}) | ({"Retry-After": str(seconds)} if settings["retry_after"] else {}))
