@@ -145,6 +145,9 @@ def test_pipelines_and_stages(api: Api) -> None:
     assert (won["metadata"]["probability"], won["metadata"]["isClosed"]) == ("1.0", "true")
     stages = [{"label": "Found", "displayOrder": 0, "metadata": {"probability": "0.1"}}]
     made = api.post("/crm/v3/pipelines/deals", {"label": "CSQL", "displayOrder": 1, "stages": stages}, 201)
+    two = api.post("/crm/v3/objects/deals", {"properties": {"dealname": "X", "dealstage": "closedwon"}}, 400)
+    assert two["context"] == {"properties": ["pipeline"]}  # with several pipelines one must be named
     body = {"properties": {"dealname": "X", "pipeline": made["id"], "dealstage": made["stages"][0]["id"]}}
     api.post("/crm/v3/objects/deals", body, 201)
     api.post("/crm/v3/objects/deals", {"properties": {"dealname": "X", "dealstage": "no stage"}}, 400)
+    api("DELETE", f"/crm/v3/pipelines/deals/{made['id']}", status=204)

@@ -91,6 +91,27 @@ def test_roll_ups_come_late(own: Api, own_box: SandboxProcess, changed: Change) 
     assert count() == "1"
 
 
+def test_a_property_in_use_stays(own: Api, changed: Change) -> None:
+    changed(properties_in_use=["companies.reason"])
+    refused = own("DELETE", "/crm/v3/properties/companies/reason", status=400).json()
+    assert refused["subCategory"] == "PropertyValidationError.CANNOT_DELETE_PROPERTY_IN_USE"
+
+
+def test_a_formula_names_properties_that_exist(own: Api) -> None:
+    base = {"label": "f", "type": "number", "fieldType": "calculation_equation", "groupName": "customer_health"}
+    own.post("/crm/v3/properties/companies", {"name": "wrong", "calculationFormula": "health_score * lost", **base}, 404)
+    made = own.post("/crm/v3/properties/companies", {"name": "right", "calculationFormula": "max(health_score, 2)", **base}, 201)
+    assert made["calculated"] is True
+    refused = own.post(COMPANIES, {"properties": {"right": "5"}}, 400)
+    assert refused["errors"][0]["code"] == "READ_ONLY_VALUE"
+
+
+def test_missing_scopes_may_stand_on_top(own_box: SandboxProcess, changed: Change) -> None:
+    changed(scopes_on_top=True)
+    api = Api(own_box, own_box.control.call("token", {"scopes": []})["token"])
+    assert api("GET", COMPANIES, status=403).json()["context"] == {"requiredGranularScopes": ["crm.objects.companies.read"]}
+
+
 def test_leads_need_a_contact(own: Api, own_box: SandboxProcess) -> None:
     [contact] = own_box.control.seed("contacts", [{"email": "lead@example.com"}])
     body: dict[str, Any] = {"properties": {"hs_lead_name": "CSQL", "hs_lead_type": "UPSELL"}}

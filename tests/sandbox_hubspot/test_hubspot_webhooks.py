@@ -160,5 +160,7 @@ def test_subscriptions_through_the_vendors_client(hooked: SandboxProcess) -> Non
     assert client.webhooks.settings_api.get_all(app).target_url.endswith("/hooks?p=1")
     made = client.webhooks.subscriptions_api.create(app, {"eventType": "deal.propertyChange", "propertyName": "amount", "active": False})
     assert client.webhooks.subscriptions_api.update(int(made.id), app, {"active": True}).active is True
+    off = client.webhooks.subscriptions_api.update_batch(app, {"inputs": [{"id": int(made.id), "active": False}]})
+    assert [item.active for item in off.results] == [False]
     client.webhooks.subscriptions_api.archive(int(made.id), app)
     assert made.id not in {item.id for item in client.webhooks.subscriptions_api.get_all(app).results}

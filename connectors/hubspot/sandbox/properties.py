@@ -23,6 +23,7 @@ FIELDS = {
     "date": ("date",), "datetime": ("date",), "enumeration": ("select", "radio", "checkbox", "booleancheckbox", "calculation_equation"),
     "bool": ("booleancheckbox", "calculation_equation"), "phone_number": ("phonenumber", "text"),
 }  # fmt: skip
+FORMULA_WORDS = frozenset({"and", "or", "not", "true", "false", "if", "then", "else", "elseif", "endif", "is"})
 REQUIRED = ("name", "label", "type", "fieldType", "groupName")
 CHANGEABLE = ("label", "description", "groupName", "options", "displayOrder", "hidden", "formField", "type", "fieldType", "calculationFormula")
 
@@ -85,6 +86,10 @@ def check(context: Context, kind: ObjectType, body: JSON) -> None:
             409, text, "OBJECT_ALREADY_EXISTS", subCategory="Properties.PROPERTY_WITH_NAME_EXISTS", context={"name": [name]}
         )  # fmt: skip
     check_kind(body)
+    known = context.state.properties(kind)
+    for lost in re.findall(r"\b[a-z][a-z0-9_]*\b(?!\()", str(body.get("calculationFormula") or "")):
+        if lost not in known and lost not in FORMULA_WORDS:
+            raise _unknown(kind, lost)
     if not group_exists(context, kind, str(body["groupName"])):
         raise HubSpotError(int(context.state.setting("group_missing")), f"Property group {body['groupName']} does not exist.")
     _check_room(context, kind, body)
@@ -168,9 +173,16 @@ def archive_one(context: Context, kind: ObjectType, name: str) -> None:
     context.state.bump()
 
 
+def _refuse_used(context: Context, kind: ObjectType, name: str) -> None:
+    if f"{kind.plural}.{name}" in context.state.setting("properties_in_use"):
+        text = f"Property {name} is used by other parts of the account and cannot be archived."
+        raise HubSpotError(400, text, subCategory="PropertyValidationError.CANNOT_DELETE_PROPERTY_IN_USE", context={"name": [name]})
+
+
 def archive(context: Context) -> Reply:
     """`DELETE base/{name}`."""
     kind = _kind(context, write=True)
+    _refuse_used(context, kind, context.path["name"].lower())
     with context.state.transaction():
         archive_one(context, kind, context.path["name"].lower())
     return Reply(None, 204)

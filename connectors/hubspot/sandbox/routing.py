@@ -122,8 +122,11 @@ class Context:
         missing = [] if granted is None else [scope for scope in scopes if scope and scope not in granted]
         if missing:
             text = "One or more of the following scopes are required."
+            named = {"requiredGranularScopes": missing}
+            if self.state.setting("scopes_on_top"):
+                raise HubSpotError(403, text, "MISSING_SCOPES", context=named)
             raise HubSpotError(
-                403, text, "MISSING_SCOPES", errors=[{"message": text, "context": {"requiredGranularScopes": missing}}],
+                403, text, "MISSING_SCOPES", errors=[{"message": text, "context": named}],
                 links={"scopes": "https://developers.hubspot.com/scopes"},
             )  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from connectors.hubspot.sandbox import auth
+from connectors.hubspot.sandbox.batch import answer, inputs_of
 from connectors.hubspot.sandbox.errors import HubSpotError, resource_not_found
 from connectors.hubspot.sandbox.routing import Context, Reply, Routes
 from connectors.hubspot.sandbox.values import iso
@@ -89,6 +90,18 @@ def subscription(context: Context) -> Reply:
     return Reply(_shape(row or ()))
 
 
+def batch_update(context: Context) -> Reply:
+    """`POST /webhooks/v3/{appId}/subscriptions/batch/update`: switches subscriptions on and off."""
+    app, db = _open(context), context.state.db
+    started = context.state.now_ms()
+    results = []
+    for item in inputs_of(context.json_object(), 100):
+        key = (app, str(item.get("id")))
+        db.write("UPDATE subscription SET active = ? WHERE app = ? AND id = ?", (int(bool(item.get("active"))), *key))
+        results += [_shape(row) for row in db.read(f"SELECT {_COLUMNS} FROM subscription WHERE app = ? AND id = ?", key)]
+    return answer(context, started, results, [])
+
+
 def register(routes: Routes) -> None:
     """The paths of this module."""
     base = "/webhooks/v3/{app}"
@@ -96,5 +109,6 @@ def register(routes: Routes) -> None:
         routes.add(method, f"{base}/settings", settings, kind="webhook_settings", login=False)
     for method in ("GET", "POST"):
         routes.add(method, f"{base}/subscriptions", subscriptions, kind="webhook_settings", login=False)
+    routes.add("POST", f"{base}/subscriptions/batch/update", batch_update, kind="webhook_settings", login=False)
     for method in ("GET", "PATCH", "DELETE"):
         routes.add(method, f"{base}/subscriptions/{{id}}", subscription, kind="webhook_settings", login=False)

@@ -131,6 +131,8 @@ class Writer:
 
     def _required(self, row: Row, props: dict[str, str]) -> None:
         missing = [name for name in self.kind.required if name not in props and row.changes.get(name) is None]
+        if self.kind.id == "0-3" and len(self.derive.pipelines) > 1 and "pipeline" not in props:
+            missing.append("pipeline")  # with one pipeline it goes without saying
         if missing:
             text = f"Error creating {self.kind.label}. Some required properties were not set."
             row.error = RowError(text, context={"properties": missing})
