@@ -100,7 +100,7 @@ def test_label_free_score_tells_churn(bench: Bench) -> None:
         "fixed tiers 20/40/60/80: " + ", ".join(f"{tier}: {len(who)} accounts, churn {bench.churn(who):.1%}" for tier, who in sorted(fixed.items()))
     )
     assert found >= 0.74
-    assert fifths == sorted(fifths, reverse=True) and len(set(fifths)) == 5
+    assert fifths == sorted(set(fifths), reverse=True)
     rates = [bench.churn(who) for _, who in sorted(fixed.items())]
     assert rates == sorted(rates, reverse=True)
 
@@ -132,9 +132,7 @@ def test_a_third_missing_costs_what_is_written(bench: Bench, what: str) -> None:
         gated.append(bench.auc(scores))
         scored.append(len(scores) / len(bench.customers))
         open_.append(bench.auc(bench.scores(anything)))
-    print(
-        f"\n30 % of the {what} missing, seeds {SEEDS.start}..{SEEDS.stop - 1}: AUC {full:.3f} → {fmean(gated):.3f} ({min(gated):.3f}..{max(gated):.3f})"
-    )
+    print(f"\n30 % of the {what} missing, {len(SEEDS)} seeds: AUC {full:.3f} → {fmean(gated):.3f} ({min(gated):.3f}..{max(gated):.3f})")
     print(f"on the {fmean(scored):.1%} that are still scored; without the gate {fmean(open_):.3f} ({min(open_):.3f}..{max(open_):.3f})")
     assert full - fmean(gated) <= WRITTEN_FULL - WRITTEN_MISSING
     # 2.3 gives one draw; one draw's standard error here is 0.009
