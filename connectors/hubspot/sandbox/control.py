@@ -93,7 +93,7 @@ def seed(context: Context) -> Answer:
                 props["email"] = props["email"].lower()
             props |= {name: value for name, value in derive(props, created or now).items() if value is not None and name not in props}
             made.append(Record(number, props, now if created is None else created, now if updated is None else updated))
-        store_rows.insert(state, kind, made, None)
+        store_rows.insert(state, kind, made, None, lagged=False)
     return {"ids": [str(record.id) for record in made]}
 
 

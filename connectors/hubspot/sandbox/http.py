@@ -146,6 +146,8 @@ def default_routes() -> Routes:
         associations_api,
         batch,
         deletes,
+        exports,
+        imports,
         objects,
         properties,
         schemas,
@@ -155,7 +157,21 @@ def default_routes() -> Routes:
     )
 
     routes = Routes()
-    modules: tuple[Any, ...] = (batch, search, deletes, objects, associations_api, properties, setup_api, schemas, account, auth, webhooks_api)
+    modules: tuple[Any, ...] = (
+        batch,
+        search,
+        deletes,
+        objects,
+        associations_api,
+        properties,
+        setup_api,
+        schemas,
+        account,
+        auth,
+        webhooks_api,
+        imports,
+        exports,
+    )
     for module in modules:
         module.register(routes)
     return routes

@@ -45,6 +45,11 @@ def search(context: Context) -> Reply:
     return Reply(answer)
 
 
+def compiled(state: State, kind: ObjectType, body: JSON) -> tuple[str, list[Any], str, list[Any]]:
+    """Source and condition of a search, with their parameters, for exports."""
+    return *_source(state, kind), *_where(state, kind, body)
+
+
 def _page(state: State, source: str, params: list[Any], order: str, limit: int, after: int) -> tuple[int, list[int]]:
     """How many records match, and the ids of one page."""
     if "json_extract" in source:  # looks into every record: once is enough

@@ -55,6 +55,8 @@ SETTINGS: dict[str, Any] = {
     "conditional_rules": True,  # 2026-09 enforces the account's required properties
     "scopes_on_top": False,  # 403 names missing scopes in a context of its own, as older answers do (?)
     "properties_in_use": [],  # "companies.health_score": workflows or lists use them, so they cannot be archived
+    "import_seconds": 0.0,
+    "export_seconds": 0.0,
     "webhook_auto": True,  # events are sent by themselves
     "webhook_signatures": "v1,v3",  # private apps: v1 seen, v3 in addition (?)
     "webhook_retry_seconds": 60.0,

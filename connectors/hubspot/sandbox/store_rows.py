@@ -24,9 +24,9 @@ def source_of(context: Context) -> tuple[str, str | None, str | None, int | None
     return "INTEGRATION", str(context.token.get("app", "")), "scoresync", None
 
 
-def insert(state: State, kind: ObjectType, records: Sequence[Record], source: tuple[Any, ...] | None) -> None:
-    """New records; must run in a transaction. `source` None writes no history (seeding)."""
-    visible = visible_at(state)
+def insert(state: State, kind: ObjectType, records: Sequence[Record], source: tuple[Any, ...] | None, *, lagged: bool = True) -> None:
+    """New records; must run in a transaction. `source` None writes no history; seeded records are in the index at once (`lagged` False)."""
+    visible = visible_at(state) if lagged else 0.0
     rows = [(kind.id, item.id, orjson.dumps(item.props).decode(), item.created, item.updated, item.archived, visible) for item in records]
     state.db.connection.executemany("INSERT INTO object VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     unique = [name for name, item in state.properties(kind).items() if item.unique]
