@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from connectors.base import RecordWrite, Window, WriteResult, WriteState
-from connectors.errors import Misfit, NotAllowed, QuotaSpent
+from connectors.errors import Misfit, NotAllowed, NotReachable, QuotaSpent
+from connectors.hubspot.auth import Credentials
 from connectors.hubspot.connector import HubSpot
 from connectors.sandbox_kit import SandboxProcess
 from mappings.models import Source
@@ -209,3 +211,30 @@ def test_a_token_without_the_scope_names_it(hub: SandboxProcess) -> None:
 def test_an_unknown_token_asks_for_another(hub: SandboxProcess) -> None:
     with pytest.raises(NotAllowed, match="SCORESYNC_HUBSPOT_TOKEN"):
         hubs.open_crm(hub, token="pat-na1-garbage").server_now()
+
+
+def test_an_oauth_token_that_ends_is_renewed_and_a_revoked_app_asks_for_a_person(own_hub: SandboxProcess) -> None:
+    (only,) = hubs.make_companies(own_hub, 1)
+    info = own_hub.control.info()
+    app = info["apps"]["integration"]
+    secret, refresh = SecretStr(app["client_secret"]), SecretStr(info["refresh_token"])
+    crm = hubs.open_crm(own_hub, credentials=Credentials(client_id=app["client_id"], client_secret=secret, refresh_token=refresh))
+    assert [r.state for r in write(crm, [update(only, score="1")])] == [OK]
+    own_hub.control.call("expire_sessions", {})
+    assert [r.state for r in write(crm, [update(only, score="2")])] == [OK]
+    own_hub.control.call("expire_sessions", {"revoke": "refresh"})
+    own_hub.control.call("expire_sessions", {})
+    with pytest.raises(NotAllowed, match="authorise the app again and set SCORESYNC_HUBSPOT_REFRESH_TOKEN") as caught:
+        write(crm, [update(only, score="3")])
+    assert app["client_secret"] not in str(caught.value)
+    assert hubs.stored(own_hub, "companies", "csh_score")[only] == "2"
+
+
+def test_an_account_on_the_move_pauses_the_connection(hub: SandboxProcess) -> None:
+    (only,) = hubs.make_companies(hub, 1)
+    crm = hubs.open_crm(hub)
+    crm.describe("account")
+    hub.control.faults({"kind": "http", "body": "migration", "path": "batch/update", "retry_after": 3600, "count": None})
+    with pytest.raises(NotReachable, match=r"moving this account to another data centre.*goes on by itself"):
+        write(crm, [update(only, score="3")])
+    assert hubs.writes(crm) == 1
