@@ -17,7 +17,7 @@ FIRST = date(2026, 11, 28)  # from the third day on another month is closed
 PRODUCTS = {"expense": "report_submit", "invoice": "invoice_receive", "attendance": "clock", "esign": "sign_send"}
 FEATURES = ("approval", "report_submit", "invoice_receive", "clock", "sign_send", "settings")
 #: Outcomes are not connected before this day; usage is late on these.
-OUTCOMES_FROM, USAGE_LATE, SETUP_LATE = 2, (3, 20, 21), (4, 21)
+OUTCOMES_FROM, USAGE_LATE, SETUP_LATE = 2, (4, 20, 21), (5, 21)
 
 
 @dataclass
@@ -94,8 +94,8 @@ def _versions(case: Case, account: Row) -> None:
 def _contract(case: Case, account: str, other: str | None, product: str) -> None:
     rng = case.rng
     starts = date(2026, rng.randint(8, 12), 1) if case.chance(0.25) else date(rng.choice((2024, 2025)), rng.randint(1, 12), 1)
-    term = rng.choice((1, 12, 12, 12, 24, 36))
-    months = starts.year * 12 + starts.month - 1 + term * (1 if case.chance(0.2) else rng.choice((2, 3)))
+    term = rng.choice((1, 3, 6, 12, 12, 24, 36))
+    months = starts.year * 12 + starts.month - 1 + max(term, 6) * (1 if case.chance(0.2) else rng.choice((2, 3)))
     ends = date(months // 12, months % 12 + 1, 1) - timedelta(days=1)
     if case.chance(0.06):
         ends = case.on(20)
@@ -150,7 +150,7 @@ def _voices(case: Case, account: str) -> None:
         )
     for _ in range(rng.choice((0, 0, 1, 2))):
         case.row(
-            "outcome", account_id=account, baseline=rng.choice((0, 50, 80, -50, 100, 200)),
+            "outcome", account_id=account, baseline=rng.choice((0, 30, 50, 70, -50, 100, 200)),
             current_value=case.maybe(0.95, lambda: rng.randint(40, 240)),
             fewer_is_better=rng.choice((True, False, None)), occurred_at=case.at(420), deleted=case.chance(0.02),
         )  # fmt: skip

@@ -270,16 +270,22 @@ def survey_facts(surveys: list[Row], now: datetime) -> Row:
 
 
 def outcome_facts(outcomes: list[Row], now: datetime) -> Row:
-    """Change against the baseline in percent; a fall is an improvement where fewer is better."""
+    """Mean change against the baseline in percent, each kept to six decimals; a fall is an improvement where fewer is better."""
     on = day_of(now)
     past = [(day, o) for o in outcomes if o["occurred_at"] <= now and (day := day_of(o["occurred_at"])) is not None]
     recent = [o for day, o in past if on is not None and day > on - timedelta(days=365)]
-    changes = [
-        Fraction(o["current_value"] - o["baseline"]) / abs(o["baseline"]) * (-100 if o.get("fewer_is_better") else 100)
-        for o in recent
-        if o.get("baseline") and o.get("current_value") is not None
-    ]
+    changes = [rounded(change_of(o), 6) for o in recent if o.get("baseline") and o.get("current_value") is not None]
     return {
         "outcomes": len(recent), "outcome_change": sum(changes) / len(changes) if changes else None,
         "outcome_last_on": max((day for day, _ in past), default=None),
     }  # fmt: skip
+
+
+def change_of(outcome: Row) -> Fraction:
+    baseline = Fraction(outcome["baseline"])
+    return (Fraction(outcome["current_value"]) - baseline) / abs(baseline) * (-100 if outcome.get("fewer_is_better") else 100)
+
+
+def rounded(value: Fraction, places: int) -> Fraction:
+    """Half to even. `round` of a fraction does that exactly."""
+    return Fraction(round(value * 10**places), 10**places)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.validation.reference_facts import Owned, Row, World, day_of, facts_of, lives
+from tests.validation.reference_facts import Owned, Row, World, day_of, facts_of, lives, rounded
 
 AXES = ("deployment", "adoption", "engagement", "outcome")
 Number = Fraction | int | None
@@ -71,11 +71,6 @@ CAPS: dict[str, Callable[[Row], bool]] = {
     "p1_open": lambda row: (row["p1_open_days"] or 0) > 7,
     "use_stopped": lambda row: row["last_used_on"] is not None and (row["usage_as_of"] - row["last_used_on"]).days >= 21,
 }
-
-
-def rounded(value: Fraction, places: int) -> Fraction:
-    """Half to even. `round` of a fraction does that exactly."""
-    return Fraction(round(value * 10**places), 10**places)
 
 
 def points(mapping: Row, value: Fraction) -> Fraction:
