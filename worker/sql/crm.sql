@@ -176,8 +176,9 @@ WITH dated AS (
     FROM j_outcome AS o LEFT JOIN j_master AS m ON m.id = o.account_id
     WHERE NOT coalesce(o.deleted, false) AND o.occurred_at <= {{as_of}}
 ), recent AS (
-    SELECT *, CASE WHEN baseline <> 0 THEN 
-                        CAST((current_value - baseline) / abs(baseline) * CASE WHEN fewer_is_better THEN -100 ELSE 100 END AS DECIMAL(18, 6)) END AS change
+    -- decimals: their sum does not depend on the order of rows; twelve of them, since the mean is rounded to six and must not be rounded twice
+    SELECT *, CASE WHEN baseline <> 0 THEN
+                        CAST((current_value - baseline) / abs(baseline) * CASE WHEN fewer_is_better THEN -100 ELSE 100 END AS DECIMAL(38, 12)) END AS change
     FROM dated WHERE acct IS NOT NULL
 )
 SELECT acct, count(*) FILTER (occurred_on > {{on}} - 365) AS outcomes,
