@@ -320,6 +320,28 @@ def test_no_budget_until_a_day_rests_until_that_day(cooling: duckdb.DuckDBPyConn
     assert ("until today" in opened, "until tomorrow" in opened) == (True, False)
 
 
+def test_a_day_named_for_an_earlier_pause_does_not_end_the_cool_down() -> None:
+    """On hold until 50 days ago, taken up again, returned 10 days ago: 80 of the 90 days are left."""
+    lake = Lake()
+    customer(lake)
+    at = instant(ON - 10 * DAY)
+    lake.make_csql(state="Returned", external_key="A1|expense|1", created_at=at, modified_at=at, own_nurture_until=(ON - 50 * DAY).isoformat())
+    con = run_once(lake, mappings_of())
+    assert desired(con) == []
+    assert by(con, "decisions")["A1"]["csql_suppressed_en"] == f"Expense: not to be offered again before {ON + 80 * DAY:%-d %b %Y}"
+
+
+@pytest.mark.parametrize(("state", "ago", "opens"), [("Submitted", 40, False), ("Candidate", 0, False), ("Expired", 10, False), ("Won", 10, True)])
+def test_a_deleted_record_rests_like_a_returned_one(state: str, ago: int, opens: bool) -> None:
+    """Who throws a record away does not want it back the next morning. One that expired rests its own 60 days; one that was won holds nothing up."""
+    lake = Lake()
+    customer(lake)
+    base = {"id": "q1", "external_key": "A1|expense|1", "created_at": instant(ON - 100 * DAY), "state": state}
+    lake.make_csql(**base, modified_at=instant(ON - 50 * DAY))
+    lake.make_csql(**base, modified_at=instant(ON - ago * DAY), deleted=True)
+    assert [m[3] for m in desired(run_once(lake, mappings_of()))] == (["A1|expense|2"] if opens else [])
+
+
 def test_cool_down_counts_from_the_state_not_from_the_last_edit() -> None:
     lake = Lake()
     customer(lake)

@@ -99,14 +99,21 @@ WITH used AS (
 SELECT account_id, product, max(sequence) - CASE WHEN arg_max(real, sequence) THEN 0 ELSE 1 END AS last FROM one GROUP BY ALL;
 
 -- name: cooldowns
--- Until when a product is not offered again after a record of it was returned, lost or expired. A day that a person named counts before the default.
+-- Until when a product is not offered again after a record of it was returned, lost or expired. A day that a person named counts before the default,
+-- unless it was over when the record ended: then it belongs to an earlier pause. A record that somebody deleted was declined as well.
 CREATE OR REPLACE TEMP TABLE q_cooldown AS
-WITH refused AS (
-    SELECT account_id, product, state, coalesce(state_on, created_on) AS closed_on, nurture_until,
-           count(*) FILTER (state IN ('Returned', 'Lost')) OVER (PARTITION BY account_id, product) AS refusals
+WITH ended AS (
+    SELECT account_id, product, state, coalesce(state_on, created_on) AS closed_on, nurture_until
     FROM q_record WHERE state IN ('Returned', 'Lost', 'Expired')
+    UNION ALL
+    SELECT coalesce(m.master_id, c.account_id), coalesce(c.product, ''), CASE WHEN c.state IN ('Lost', 'Expired') THEN c.state ELSE 'Returned' END,
+           CASE WHEN c.state IN ('Returned', 'Lost', 'Expired') THEN q.state_on ELSE {{deleted_on}} END, c.own_nurture_until
+    FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id LEFT JOIN q_closed AS q ON q.id = c.id
+    WHERE c.deleted AND coalesce(c.state, 'Candidate') IN ('Returned', 'Lost', 'Expired', {{open_states}})
+), refused AS (
+    SELECT *, count(*) FILTER (state IN ('Returned', 'Lost')) OVER (PARTITION BY account_id, product) AS refusals FROM ended
 )
-SELECT account_id, product, max(coalesce(nurture_until, closed_on + CASE
+SELECT account_id, product, max(coalesce(CASE WHEN nurture_until > closed_on THEN nurture_until END, closed_on + CASE
     WHEN state = 'Expired' THEN {{expired}} WHEN refusals >= 2 THEN {{declined_twice}} WHEN state = 'Lost' THEN {{lost}} ELSE {{returned}} END)) AS until
 FROM refused GROUP BY ALL;
 

@@ -87,15 +87,16 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     on, policy = literal(moment.on), mappings.policy
     _load_records(con, lake, moment)
     days = policy.cooldown_days
+    open_states = ", ".join(literal(s) for s in policy.open_states)
     con.execute(
         query_sql(
             "csql", "cooldowns", expired=str(days.get("expired", 0)), lost=str(days.get("lost", 0)), returned=str(days.get("returned", 0)),
-            declined_twice=str(days.get("declined_twice", 0)),
+            declined_twice=str(days.get("declined_twice", 0)), open_states=open_states,
+            deleted_on=f"CAST(timezone({literal(moment.timezone)}, c.modified_at) AS DATE)",
         )
     )  # fmt: skip
     con.execute(query_sql("csql", "candidates", **_candidate_slots(mappings, moment)))
     con.execute(query_sql("csql", "chosen"))
-    open_states = ", ".join(literal(s) for s in policy.open_states)
     own = {f"own_{key}": f"o.own_{key}" for key in _OWN}
     accept_by = add_business_days_sql(on, policy.accept_business_days)
     con.execute(query_sql("csql", "desired", on=on, open_states=open_states, expire_days=str(policy.expire_days), accept_by=accept_by, **own))
