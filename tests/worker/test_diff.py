@@ -18,7 +18,7 @@ from worker.store.registers import value_hash
 DECISIONS = {
     "account_id": "VARCHAR", "state": "VARCHAR", "score": "BIGINT", "tier_label": "VARCHAR", "seat_use": "DOUBLE", "main_reason_en": "VARCHAR",
     "main_reason_ja": "VARCHAR", "notice_on": "DATE", "scored_at": "TIMESTAMPTZ", "csql_flag": "BOOLEAN", "delta_28d": "BIGINT",
-    "data_status_en": "VARCHAR", "data_status_ja": "VARCHAR", "first_on": "DATE", "resynced_at": "TIMESTAMPTZ",
+    "data_status_en": "VARCHAR", "data_status_ja": "VARCHAR", "first_on": "DATE", "resynced_at": "TIMESTAMPTZ", "csql_status_ja": "VARCHAR",
 }  # fmt: skip
 DESIRED = {"account_id": "VARCHAR", "record_id": "VARCHAR", "external_key": "VARCHAR", "move": "VARCHAR", "state": "VARCHAR", "need_ja": "VARCHAR"}
 
@@ -32,6 +32,7 @@ FIELDS = [
     make_field("csql_flag", type="checkbox"),
     make_field("delta", value="delta_28d", precision=3, scale=0, update="ride_along", max_age_days=56),
     make_field("data_status", type="text", length=255),
+    make_field("csql_status", type="text", length=255),
     make_field("first_on", type="date", update="if_empty"),
     make_field("resynced_at", type="datetime", on_edit="overwrite"),
     make_field("standard_only", set="standard", value="score"),
@@ -167,6 +168,20 @@ def test_a_held_score_says_only_that_it_is_held() -> None:
         AGREED, {"state": "frozen", "score": None, "tier_label": "not_scored", "main_reason_ja": None, "data_status_ja": "遅延", "csql_flag": True}
     )
     assert brief(found) == [("csql_flag", "false", "true", "send"), ("data_status", "80 %", "遅延", "send")]
+
+
+@pytest.mark.parametrize(
+    ("there", "state", "ours", "sent"),
+    [
+        ("見送り中:経費精算:商談中です", "frozen", None, False),  # the rules do not answer today: what they last said stays
+        ("見送り中:経費精算:商談中です", "frozen", "新着:経費精算", True),  # a person moved one on meanwhile
+        ("新着:経費精算", "frozen", None, True),  # and that one was closed
+        ("見送り中:経費精算:商談中です", "scored", None, True),
+    ],
+)
+def test_a_late_feed_does_not_blank_why_a_csql_is_held_back(there: str, state: str, ours: str | None, sent: bool) -> None:
+    found = brief(changes(AGREED | own(csql_status=there), {"state": state, "csql_status_ja": ours}))
+    assert [c for c in found if c[0] == "csql_status"] == ([("csql_status", there, ours, "send")] if sent else [])
 
 
 # --- the base ------------------------------------------------------------------------------------------------------------------------------------

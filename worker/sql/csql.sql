@@ -213,8 +213,8 @@ WITH standing AS (
 )
 SELECT s.account_id, f.flag AS csql_flag, f.open_count AS csql_open_count,
        -- where none is open, why one was held back: the account has no other place for it in the core field set
-       coalesce({{state_en}} || ': ' || coalesce(g.title_en, nullif(f.top.product, ''), '–'), 'Held back: ' || a.en) AS csql_status_en,
-       coalesce({{state_ja}} || ':' || coalesce(g.title_ja, nullif(f.top.product, ''), '–'), '見送り中:' || a.ja) AS csql_status_ja,
+       coalesce({{state_en}} || ': ' || coalesce(g.title_en, nullif(f.top.product, ''), '–'), {{held_back_en}} || a.en) AS csql_status_en,
+       coalesce({{state_ja}} || ':' || coalesce(g.title_ja, nullif(f.top.product, ''), '–'), {{held_back_ja}} || a.ja) AS csql_status_ja,
        a.en AS csql_suppressed_en, a.ja AS csql_suppressed_ja, p.approach_score
 FROM scores AS s LEFT JOIN furthest AS f ON f.account_id = s.account_id LEFT JOIN against AS a ON a.account_id = s.account_id
 LEFT JOIN approach AS p ON p.account_id = s.account_id LEFT JOIN j_product AS g ON g.product = f.top.product;

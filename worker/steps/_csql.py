@@ -25,6 +25,9 @@ STATE_WORDS = {
     "Nurture": ("On hold", "保留"),
 }
 
+#: What stands before the reason where no CSQL is open.
+HELD_BACK = {"en": "Held back: ", "ja": "見送り中:"}
+
 #: Furthest last. A record on hold is behind one that somebody works.
 STATE_ORDER = ("Candidate", "Nurture", "Submitted", "Accepted", "Meeting", "Opportunity")
 
@@ -104,9 +107,10 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     words = {lang: case_sql("f.top.state", [(s, literal(STATE_WORDS.get(s, (s, s))[i])) for s in order]) for i, lang in enumerate(("en", "ja"))}
     con.execute(
         query_sql(
-            "csql", "account_words", open_states=open_states, order=", ".join(literal(s) for s in order), state_en=words["en"], state_ja=words["ja"]
+            "csql", "account_words", open_states=open_states, order=", ".join(literal(s) for s in order), state_en=words["en"], state_ja=words["ja"],
+            **{f"held_back_{lang}": literal(text) for lang, text in HELD_BACK.items()},
         )
-    )
+    )  # fmt: skip
 
 
 def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: Moment) -> None:

@@ -16,6 +16,7 @@ from mappings.models import FieldType, Mappings, WriteField
 from worker.items import Item, NewItem, Outcome, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps._crm import load_latest
+from worker.steps._csql import HELD_BACK
 from worker.steps._lake import bring, leave, moment_of, open_lake, table_of
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, kinds_of, scalar
 from worker.store import registers
@@ -154,6 +155,9 @@ def _differs_sql(side: Side) -> str:
         conditions.append(f"{base} IS NULL")
     if side.source not in FROZEN:
         conditions.append("NOT frozen")
+    if side.source == "csql_status":  # why none is open comes from rules, which do not answer while a feed is late
+        why = " OR ".join(f"starts_with({base}, {literal(text)})" for text in HELD_BACK.values())
+        conditions.append(f"NOT (frozen AND {ours} IS NULL AND coalesce({why}, false))")
     if field.external_key:  # of a new record it is the address, not a value
         conditions.append("echo")
     return "(" + " AND ".join(conditions) + ")"
