@@ -270,11 +270,11 @@ def survey_facts(surveys: list[Row], now: datetime) -> Row:
 
 
 def outcome_facts(outcomes: list[Row], now: datetime) -> Row:
-    """Mean change against the baseline in percent, each kept to six decimals; a fall is an improvement where fewer is better."""
+    """Mean change against the baseline in percent; a fall is an improvement where fewer is better."""
     on = day_of(now)
     past = [(day, o) for o in outcomes if o["occurred_at"] <= now and (day := day_of(o["occurred_at"])) is not None]
     recent = [o for day, o in past if on is not None and day > on - timedelta(days=365)]
-    changes = [rounded(change_of(o), 6) for o in recent if o.get("baseline") and o.get("current_value") is not None]
+    changes = [change_of(o) for o in recent if o.get("baseline") and o.get("current_value") is not None]
     return {
         "outcomes": len(recent), "outcome_change": sum(changes) / len(changes) if changes else None,
         "outcome_last_on": max((day for day, _ in past), default=None),
