@@ -58,7 +58,7 @@ def _notes(run: Run, sums: Mapping[str, float]) -> list[str]:
     notes = []
     for name, said in sorted(run.report.items()):
         kind, _, place = name.partition(":")
-        if kind in ("usage_file", "unseen", "notify"):
+        if kind in ("usage_file", "feed", "unseen", "notify"):
             notes.append(str(said))
         elif kind == "missing" and any(" " in one for one in said):  # the whole source, in the connector's words
             notes += [f"{place}: {one}" for one in said]

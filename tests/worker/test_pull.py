@@ -13,6 +13,7 @@ from mappings.models import Mappings
 from tests.connectors import orgs
 from tests.worker import flows
 from worker.items import CursorKey, RunKind, RunState
+from worker.report import run_report
 from worker.runtime import Runtime
 from worker.store.registers import cursor_value
 
@@ -182,8 +183,9 @@ def test_a_usage_file_is_taken_once_and_again_when_it_changes(org: SandboxProces
     changed = flows.stats(runtime, flows.go(runtime, mappings).id)
     assert changed["usage.rows_done"] == 3
     (given.usage / "a.csv").unlink()
-    gone = flows.stats(runtime, flows.go(runtime, mappings).id)
-    assert gone["usage.files_vanished"] == 1
+    emptied = flows.go(runtime, mappings)
+    assert flows.stats(runtime, emptied.id)["usage.files_vanished"] == 1
+    assert any("1 usage files read before are gone" in note for note in run_report(runtime.ledger, emptied.id)["notes"])
     runtime.close()
 
 

@@ -1,6 +1,7 @@
 """Usage: which rows count, windows up to the feed's last complete day, distinct users, and the match of tenants to accounts."""
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from mappings.models import Mappings, UsageSource
 from tests.factories import ON, Lake, make_mappings
 from tests.worker.core import Row, by, join, pick, rows
+from worker.steps.join import feed_notes
 
 YESTERDAY = ON - timedelta(days=1)
 
@@ -245,3 +247,24 @@ def test_usage_keyed_by_contract_line() -> None:
     users = {r["product"]: r["product_active_users_28d"] for r in rows(con, "SELECT * FROM account_products")}
     assert users == {"expense": 2, "esign": 2}
     assert (counts["usage_outside_contract"], counts["tenants_unmatched"]) == (1, 1)
+
+
+# --- what a run says of its sources --------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (None, "no file '*' was ever read from /exports"),
+        (ON - timedelta(days=4), f"ends on {ON - timedelta(days=4)}"),
+        (ON - timedelta(days=3), ""),
+    ],
+)
+def test_a_source_without_files_or_with_old_ones_is_named(last: date | None, said: str) -> None:
+    """Data may be 3 days old."""
+    lake = Lake()
+    customer(lake)
+    if last is not None:
+        lake.make_file(last=last)
+    mappings = mappings_of(source(max_lag_days=3))
+    con, _ = join(lake, mappings)
+    notes = feed_notes(con, mappings, ON, Path("/exports"))
+    assert [said in text for text in notes.values()] == ([True] if said else [])

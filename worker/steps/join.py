@@ -4,7 +4,8 @@ Leaves `accounts`, `account_products`, `feeds`, `usage_unmatched` (parquet) and 
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 
 import duckdb
 
@@ -137,6 +138,25 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     leave(con, ctx.folder, "feeds", order="ORDER BY feed")
     leave(con, ctx.folder, "usage_unmatched")
     leave_json(ctx.folder, "reconciliation.json", {"run_id": ctx.run.id, "as_of": ctx.run.as_of, **counts})
+    report = feed_notes(con, ctx.mappings, moment_of(ctx).on, ctx.settings.usage.absolute()) if ctx.run.accounts is None else {}
     stats = {f"accounts.{name}": float(counts[name]) for name in ("in_crm", "excluded")}
     stats |= {f"usage.{name}": float(counts[name]) for name in ("tenants_unmatched", "accounts_without_usage")}
-    return Outcome(stats=stats | {f"join.{name}": float(counts[name]) for name in ("usage_outside_contract", "lines_without_account")})
+    stats |= {f"join.{name}": float(counts[name]) for name in ("usage_outside_contract", "lines_without_account")}
+    return Outcome(stats=stats, report=report)
+
+
+def feed_notes(con: duckdb.DuckDBPyConnection, mappings: Mappings, on: date, folder: Path) -> dict[str, str]:
+    """Report entries on usage sources: one without any file leaves the scorecard for everyone, a late one holds scores. Needs j_source."""
+    notes = {}
+    known = dict(con.execute("SELECT source, last_day FROM j_source").fetchall())
+    for source in mappings.usage.values():
+        name, last = f"usage/{source.name}.yml", known.get(source.name)
+        if source.name not in known:
+            said = f"no file {source.glob!r} was ever read from {folder}, so it counts for nobody. Check SCORESYNC_USAGE and the glob."
+        elif last is None or (on - last).days > source.max_lag_days:
+            ends = f"ends on {last}" if last else "has no complete day"
+            said = f"its data {ends}, which is later than its {source.max_lag_days} days allow: scores that need it are held. Bring the exports."
+        else:
+            continue
+        notes[f"feed:{source.name}"] = f"{name}: {said}"
+    return notes

@@ -49,7 +49,9 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         case _:
             moved = item.payload
             statements = [*put_usage_state(moved["vanished"], "vanished"), *put_usage_state(moved["live"], "live")]
-            return Outcome(statements=statements, stats={"usage.files_vanished": len(moved["vanished"])})
+            n = len(moved["vanished"])
+            said = f"{n:,} usage files read before are gone from {ctx.settings.usage.absolute()}. What they said still counts."
+            return Outcome(statements=statements, stats={"usage.files_vanished": n}, report={f"usage_file:{item.key}": said} if n else {})
 
 
 # --- CRM rows --------------------------------------------------------------------------------------------------------------------------------------
