@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from connectors.base import Crm
+from connectors.errors import Misfit
 from mappings.models import CrmMapping, Mappings
 
 
@@ -26,6 +27,18 @@ def missing_setting(mapping: CrmMapping, settings: Any) -> str:
     """The variable without which a connection cannot make its first call; empty = all there is."""
     name: str = _module(mapping).missing_setting(settings)
     return name
+
+
+def account_id(mappings: Mappings, text: str) -> str:
+    """What a person typed as an account's id, as the CRM tells it; Misfit if it is none in any of the CRMs."""
+    wrong: Misfit | None = None
+    for mapping in mappings.crm.values():
+        try:
+            found: str = _module(mapping).account_id(text)
+            return found
+        except Misfit as error:
+            wrong = error
+    raise wrong or Misfit("No CRM is mapped.", remedy="Add one under crm/.")
 
 
 def _module(mapping: CrmMapping) -> Any:

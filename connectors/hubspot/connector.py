@@ -9,6 +9,7 @@ import redis
 
 from connectors.base import CallCounts, FieldInfo, Finding, NoBulk, ProvisionStep, ReadResult, RecordWrite, Window, WriteResult
 from connectors.calls import Budget, Waits
+from connectors.errors import Misfit
 from connectors.hubspot.auth import Credentials
 from connectors.hubspot.check import Preflight
 from connectors.hubspot.client import SEARCHES, Portal
@@ -132,3 +133,10 @@ def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Wa
 def missing_setting(settings: Any) -> str:
     """The variable without which no call can be made; empty = it is set (or OAuth's are)."""
     return "" if settings.hubspot_token or settings.hubspot_refresh_token else "SCORESYNC_HUBSPOT_TOKEN"
+
+
+def account_id(text: str) -> str:
+    """The id of what a person typed; Misfit for what can be no record's id (not repeated: it may be a customer's name)."""
+    if not (text.isascii() and text.isdigit()):
+        raise Misfit("An account given is no HubSpot id.", remedy="Copy the digits from the company's address.", code="MALFORMED_ID")
+    return text

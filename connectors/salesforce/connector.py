@@ -1,5 +1,6 @@
 """Salesforce as a `Crm` (connectors/base.py): every method hands on to the module that knows how."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import redis
 
 from connectors.base import BulkJob, CallCounts, FieldInfo, Finding, ProvisionStep, ReadResult, RecordWrite, Window, WriteResult
 from connectors.calls import Budget, Waits
+from connectors.errors import Misfit
 from connectors.salesforce import soql
 from connectors.salesforce.auth import Credentials
 from connectors.salesforce.bulk import BulkIngest
@@ -171,3 +173,12 @@ def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Wa
 def missing_setting(settings: Any) -> str:
     """The variable without which no call can be made; empty = it is set."""
     return "" if settings.salesforce_url else "SCORESYNC_SALESFORCE_URL"
+
+
+def account_id(text: str) -> str:
+    """The 18-character id of what a person typed; Misfit for what can be no record's id (not repeated: it may be a customer's name)."""
+    if not re.fullmatch(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?", text):
+        raise Misfit(
+            "An account given is no Salesforce id.", remedy="Copy the 15 or 18 letters and digits from the record's address.", code="MALFORMED_ID"
+        )
+    return id_18(text)

@@ -148,6 +148,8 @@ def test_wrong_use_of_the_command_is_2(desk: Desk) -> None:
         (["run", "--ful"], "--ful"),
         (["resync"], "--account"),
         (["explain", "001000000000ZZZ"], "No run knows an account"),
+        (["run", "--account", "会社00001"], "is no Salesforce id"),
+        (["resync", "--account", "001-1"], "is no Salesforce id"),
         (["runs", "20200101-000000-abcdef"], "20200101-000000-abcdef"),
         (["approve", "20200101-000000-abcdef", "--by", "tanaka"], "20200101-000000-abcdef"),
         (["deadletters", "retry", "999999"], "0 dead letters"),
@@ -182,6 +184,7 @@ def test_a_wrong_secret_is_3_and_names_the_credential(desk: Desk, tmp_path: Path
     checked, ran = terminal.say("check"), terminal.say("run", "--json")
     assert (checked.code, ran.code) == (3, 3)
     assert ran.json["state"] == "paused"
+    assert "It does not go on by itself" in terminal.say("runs", ran.json["run_id"]).out
     for said in (checked.err, ran.json["reason"]):
         assert "admin" in said
         assert "SCORESYNC_SALESFORCE_CLIENT_SECRET" in said
@@ -259,7 +262,8 @@ def test_a_named_account_is_the_only_one_touched(desk: Desk, command: str, ours:
     for number in (ours, other):
         desk.edit(number, NumberOfEmployees=70)
     desk.box.control.reset_stats()
-    said = desk.say(command, "--account", desk.firm.accounts[ours], "--json")
+    typed = desk.firm.accounts[ours] if command == "run" else desk.firm.accounts[ours][:15]  # as reports and old links have it
+    said = desk.say(command, "--account", typed, "--json")
     assert (said.code, said.json["accounts"]["scored"], desk.box.control.stats()["records_changed"]) == (0, 1, 1)
     assert [desk.record(n)["CSH_Health_Score__c"] for n in (ours, other)] == [55.0, 65.0]
     assert desk.say("run").code == 0

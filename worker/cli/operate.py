@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from connectors.registry import account_id
 from mappings.models import Mappings
 from worker import run as flow
 from worker.cli import exits
@@ -28,6 +29,7 @@ def run(
     """
     found = settings()
     customer, _ = mappings(found)
+    account = [account_id(customer, one) for one in account] if account else None
     with StepProgress("run") as progress, runtime(found, progress) as opened:
         kind = kind_of(opened, full=full, accounts=account)
         ended = flow.finish_run(opened, flow.start_run(opened, customer, kind, accounts=account, dry_run=dry_run))

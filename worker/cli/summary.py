@@ -18,7 +18,7 @@ ASIDE_ROWS = 25
 #: Said after the state, so that the reader knows what comes next.
 NEXT = {
     RunState.NEEDS_APPROVAL: "Look at the movers above; then `scoresync approve {id} --by YOU`, or fix the mapping and run again.",
-    RunState.PAUSED: "It goes on by itself; `scoresync run` tries at once.",
+    RunState.PAUSED: "`scoresync run` starts anew and takes in what this one read; a worker that runs by schedule takes it up at the time given.",
     RunState.FAILED: "`scoresync runs {id}` shows the item that failed; after the cause is mended, `scoresync run` starts anew.",
     RunState.RED: "The books of this run do not balance; the reason above says where. Please report it.",
 }
@@ -45,7 +45,9 @@ def print_run(run: Run, report: dict[str, Any]) -> None:
     _print_brake(report.get("brake"))
     if "preview" in report:
         _print_preview(report["preview"], report["changes"]["fields"])
-    if run.state in NEXT:
+    if run.state == RunState.PAUSED and run.resume_at is None:
+        out.print("It does not go on by itself: once the cause above is mended, `scoresync run` starts anew and takes in what this one read.")
+    elif run.state in NEXT:
         out.print(NEXT[run.state].format(id=run.id))
 
 
