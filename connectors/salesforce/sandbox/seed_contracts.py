@@ -63,9 +63,7 @@ def _add_contract(company: Company, customer: Customer, term: Term, key: str, rn
     company.add("Contract", key, term.starts - timedelta(days=rng.randint(3, 15)), row, modified=told)
 
 
-def _added_seats(
-    company: Company, customer: Customer, term: Term, items: list[Item], rng: random.Random
-) -> tuple[UsageLine, int, int, date] | None:
+def _added_seats(company: Company, customer: Customer, term: Term, items: list[Item], rng: random.Random) -> tuple[UsageLine, int, int, date] | None:
     """A growing customer may have bought a quarter more seats in the middle of the current term."""
     on = term.starts + timedelta(days=rng.randint(60, 160))
     draw = rng.random()
