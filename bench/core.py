@@ -8,7 +8,6 @@ the records, open CSQLs. Then each side runs in a process of its own, alternatin
 
 import json
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from sqlalchemy import select
 
 import mappings as shipped
 from bench import lake as made
-from bench.measure import Measure, run_child
+from bench.measure import Measure, own_peak_mib, run_child
 from mappings.columns import FEEDS
 from mappings.load import load
 from mappings.models import Brake, Mappings
@@ -292,7 +291,7 @@ def child(side: str, folder: Path, turn: str) -> None:
         "increment": lambda: ours(folder, turn, RunKind.INCREMENT),
         "baseline": lambda: baseline(folder, turn),
     }
-    print(json.dumps(sides[side]() | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps(sides[side]() | {"peak_mib": own_peak_mib()}))
 
 
 def _list_files(folder: Path) -> None:
