@@ -9,8 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
+
 Params = Sequence[Any] | dict[str, Any]
 BUSY_SECONDS = 30.0
+
+
+@retry(
+    retry=retry_if_exception(lambda error: isinstance(error, sqlite3.OperationalError) and "locked" in str(error)),
+    wait=wait_random(0.005, 0.05),
+    stop=stop_after_delay(BUSY_SECONDS),
+    reraise=True,
+)
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """The switch to WAL does not wait for the busy timeout: while another thread or process opens the same new file it fails at once."""
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 class Database:
@@ -28,7 +41,8 @@ class Database:
         """A new connection with our settings; the caller closes it."""
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         # A sandbox survives a killed process, not a lost power supply: no fsync.
-        for pragma in ("journal_mode=WAL", "synchronous=OFF", "cache_size=-16384", "temp_store=MEMORY"):
+        _use_wal(connection)
+        for pragma in ("synchronous=OFF", "cache_size=-16384", "temp_store=MEMORY"):
             connection.execute(f"PRAGMA {pragma}")
         if self._prepare is not None:
             self._prepare(connection)

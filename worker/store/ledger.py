@@ -4,6 +4,7 @@
 `Ledger.read()`. On SQLite every writing transaction starts with BEGIN IMMEDIATE: a deferred one that reads and then writes fails under contention.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Executable, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine, make_url
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_random
 
 #: SQLite waits this long for another process's transaction, seconds. Ours last milliseconds; a sweep of a large ledger may take a second.
 BUSY_TIMEOUT_S = 60
@@ -117,6 +119,17 @@ class ManyRows(Executable):
         return connection.execute(self.statement, self.rows, execution_options=execution_options)
 
 
+@retry(
+    retry=retry_if_exception(lambda error: isinstance(error, sqlite3.OperationalError) and "locked" in str(error)),
+    wait=wait_random(0.005, 0.05),
+    stop=stop_after_delay(BUSY_TIMEOUT_S),
+    reraise=True,
+)
+def _use_wal(raw: Any) -> None:
+    """The switch to WAL does not wait for the busy timeout: while another process switches or opens the same new file it fails at once."""
+    raw.execute("PRAGMA journal_mode=WAL")
+
+
 def _open(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
@@ -129,7 +142,8 @@ def _open(url: str) -> Engine:
     @event.listens_for(engine, "connect")
     def configure(raw: Any, _record: Any) -> None:
         raw.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _use_wal(raw)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             raw.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
