@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import requests
 from pydantic import SecretStr
 
-from bench.measure import Measure, run_child
+from bench.measure import Measure, own_peak_mib, run_child
 from connectors.base import Window
 from connectors.calls import Budget
 from connectors.salesforce.auth import Credentials
@@ -98,7 +98,7 @@ def child(side: str, box: dict[str, str], into: Path) -> None:
     began, before = _cpu(), time.perf_counter()
     rows = {"ours": ours, "baseline": baseline}[side](box, into)
     found = {"rows": rows, "wall_s": time.perf_counter() - before, "cpu_s": _cpu() - began}
-    print(json.dumps(found | {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps(found | {"peak_mib": own_peak_mib()}))
 
 
 def _cpu() -> float:

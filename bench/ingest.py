@@ -21,6 +21,7 @@ from typing import Any
 
 import duckdb
 
+from bench.measure import own_peak_mib
 from connectors.usage.files import discover, ingest
 from connectors.usage.parts import subkey
 from mappings.models import UsageSource
@@ -85,7 +86,7 @@ def child(side: str, path: Path, out: Path) -> None:
     before = time.perf_counter()
     rows = {"ours": ours, "baseline": baseline}[side](path, out)
     wall, usage = time.perf_counter() - before, resource.getrusage(resource.RUSAGE_SELF)
-    print(json.dumps({"rows": rows, "wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}))
+    print(json.dumps({"rows": rows, "wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_mib": own_peak_mib()}))
 
 
 def digest(out: Path) -> list[Any]:
