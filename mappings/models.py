@@ -8,21 +8,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Sql = Annotated[str, Field(min_length=1, max_length=2000)]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Text(Model):
-    """A text on records. `{column}` or `{column:format}` slots take columns of the row; formats: int, dec1, percent, date, month, money."""
-
-    en: str = Field(min_length=1, max_length=255)
-    ja: str = Field(min_length=1, max_length=255)
+from mappings.models_base import Model as Model
+from mappings.models_base import Name as Name
+from mappings.models_base import Sql as Sql
+from mappings.models_base import Text as Text
 
 
 class Axis(StrEnum):
@@ -177,7 +168,7 @@ class CsqlPolicy(Model):
     expire_days: int = 30
     accept_business_days: int = 2
     contact_business_days: int = 5
-    open_states: list[str] = ["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"]
+    open_states: list[str] = Field(default=["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"])
 
 
 # --- alerts/<name>.yml ---------------------------------------------------------------------------------------------------------------------------
@@ -299,7 +290,7 @@ class UsageSource(Model):
     product: str | None = None  # constant, where the export has no product column
     delimiter: str = ","
     encoding: Literal["utf-8", "utf-16", "shift_jis", "cp932", "euc_jp", "latin-1"] = "utf-8"
-    date_formats: list[str] = ["%Y-%m-%d"]  # tried in order; DuckDB strptime
+    date_formats: list[str] = Field(default=["%Y-%m-%d"])  # tried in order; DuckDB strptime
     timezone: str = "UTC"  # of time stamps; a plain date is taken as it is
     replaces: Literal["file", "day", "tenant_day", "snapshot"] = "file"
     matches: Literal["account", "contract"] = "account"  # whose match_key the tenant_key is
@@ -372,7 +363,7 @@ class WriteField(Model):
 
 class Writeback(Model):
     language: Literal["ja", "en"] = "ja"
-    sets: list[Literal["core", "standard", "all"]] = ["core"]
+    sets: list[Literal["core", "standard", "all"]] = Field(default=["core"])
     fields: list[WriteField]
 
     def of(self, object_name: str) -> list[WriteField]:
