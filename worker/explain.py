@@ -18,6 +18,7 @@ from worker.runtime import Runtime
 from worker.sql import literal, query_sql
 from worker.steps._crm import build_crm_facts, load_crm
 from worker.steps._lake import FACTS, HISTORIES, open_relations
+from worker.steps._merged import inherited
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._usage import days_sql, load_catalogue, load_usage
 from worker.store import registers, runs
@@ -138,7 +139,7 @@ def explain(
         axes=[_axis(axis.value, decision, parts, mappings, sources) for axis in Axis if any(p["axis"] == axis.value for p in parts)],
         feeds=_optional(con, folder, "feeds", "ORDER BY feed"),
         changes=changes,
-        history=_history(con, lake, account_id),
+        history=_history(con, inherited(con, lake, moment.timezone), account_id),
         writes=_rows(con, query_sql("explain", "writes", writes=lake.writes, account=literal(account_id), limit=str(WRITES_SHOWN))),
         why_not=_why_not(account, decision, changes, holds, letters),
         language=mappings.writeback.language,

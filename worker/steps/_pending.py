@@ -1,6 +1,7 @@
 """Which records a write item is about, and what we wrote to them before: relations over `changes`, `write_plan` and the lake's `writes`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import duckdb
 import pyarrow as pa
@@ -8,6 +9,7 @@ from sqlalchemy import select
 
 from worker.items import Item, StepContext
 from worker.sql import literal
+from worker.steps._merged import written_before
 from worker.steps._rediff import Past, Wanted, Wish
 from worker.steps._results import leave
 from worker.store.schemas import SCHEMAS
@@ -105,6 +107,9 @@ def past(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> dict[str, dict[str
     for key, name, has_answer, value, as_of, intents in rows:
         opened = frozenset(i["value"] for i in intents or [])
         found.setdefault(key, {})[name] = Past((value,) if has_answer else (), opened, as_of)
+    for (key, name), values in written_before(ctx, con).items():
+        own = found.setdefault(key, {}).get(name, Past())
+        found[key][name] = replace(own, open_intents=own.open_intents | values)
     return found
 
 

@@ -16,6 +16,7 @@ from worker.steps._calendar import build_calendar
 from worker.steps._crm import load_masters
 from worker.steps._csql import build_signals, decide_csqls
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
+from worker.steps._merged import inherited
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
@@ -35,6 +36,7 @@ def decide_accounts(
     load_catalogue(con, mappings)
     build_calendar(con, mappings.calendar, moment.on - timedelta(days=10), moment.on + timedelta(days=120))
     load_masters(con, lake.crm[Entity.ACCOUNT])
+    lake = inherited(con, lake, mappings.calendar.timezone)
     _decide_tiers(con, mappings, moment, run_id, lake.score_history)
     build_signals(con, lake, mappings, moment, run_id, lake.score_history, lake.signal_history)
     decide_csqls(con, lake, mappings, moment)
