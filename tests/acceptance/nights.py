@@ -238,6 +238,7 @@ def environment(box: SandboxProcess, folder: Path, usage: Path, ledger_url: str 
         "SCORESYNC_QUOTA_SHARE": "1",
         "SCORESYNC_READ_LAG_S": "0",
         "SCORESYNC_BACKOFF_S": "0",
+        "SCORESYNC_LANDING_S": "3",  # longer than any call of these tests takes
         "SCORESYNC_OUTAGE_WAIT_S": "0",
         "SCORESYNC_THREADS": "1",
         "SCORESYNC_LOG_LEVEL": "error",

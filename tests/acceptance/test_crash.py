@@ -271,8 +271,7 @@ def test_killed_while_a_call_is_under_way_that_arrives_late(two_nights: Nights, 
     wait_for(lambda: next(one for one in own_box.control.call("faults", method="GET") if one["id"] == rule)["hits"], 60, f"a {call}")
     process.kill()
     process.join(10)
-    night.end(two_nights.run_id)
-    wait_for(lambda: nights.crm_of(own_box) == two_nights.crm, 10, "the CRM of the undisturbed night")
+    assert_undisturbed(night, night.end(two_nights.run_id))
 
 
 # --- a person in between -------------------------------------------------------------------------------------------------------------------------

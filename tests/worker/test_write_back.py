@@ -239,6 +239,31 @@ def test_a_locked_row_of_a_bulk_job_gets_another_round(org: SandboxProcess, tmp_
     desk.runtime.close()
 
 
+@pytest.mark.parametrize("api", ["collections", "bulk"])
+def test_a_csql_whose_key_a_person_changed_is_not_made_a_second_time(org: SandboxProcess, tmp_path: Path, api: str) -> None:
+    desk = Desk(org, tmp_path, write_api=api)
+    (account,) = orgs.make_accounts(org, 1)
+    keys = [f"{account}|p{n}|1" for n in range(3)]
+    at = {"object": "csql", "account_id": account}
+
+    def needs(ids: list[str | None], need: str) -> list[dict[str, Any]]:
+        named = [(i, k, at | {"record_id": i, "external_key": k}) for i, k in zip(ids, keys, strict=False)]
+        new = [one | {"field": "external_key", "our_value": key} for record_id, key, one in named if record_id is None]
+        return [*(one | {"field": "need", "our_value": need} for _, _, one in named), *new]
+
+    made = desk.write(needs([None, None], "first"))
+    assert made.state == RunState.DONE, made.reason
+    ids = [row["record_id"] for row in sorted(desk.results(made), key=lambda row: row["external_key"]) if row["field"] == ""]
+    org.control.write("integration", "CSH_CSQL__c", [{"Id": ids[0], "CSH_External_Key__c": f"mine {account}"}])
+    run = desk.write(needs([*ids, None], "second"))  # two that are there and a new one
+    assert run.state == RunState.DONE, run.reason
+    rows = [row for row in org.control.dump("CSH_CSQL__c") if row["CSH_External_Key__c"].split(" ")[-1].startswith(account)]
+    assert sorted((row["CSH_External_Key__c"], row["CSH_Need__c"]) for row in rows) == sorted(
+        [(f"mine {account}", "second"), (keys[1], "second"), (keys[2], "second")]
+    )
+    desk.runtime.close()
+
+
 def test_shadow_mode_books_everything_and_sends_nothing(org: SandboxProcess, tmp_path: Path) -> None:
     desk = Desk(org, tmp_path)
     (only,) = orgs.make_accounts(org, 1)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.base import WriteResult, WriteState
+from mappings.models import WriteField
 from worker.items import Item, Outcome, StepContext
 from worker.killpoint import killpoint, register
 from worker.steps import _pending
@@ -51,17 +52,23 @@ def start(batch: Batch, sends: Sequence[tuple[Wanted, Decision]]) -> Outcome:
     ctx, item, crm = batch.ctx, batch.item, batch.crm
     fields = batch.used_fields([one for one, _ in sends])
     batch.check()
-    job = crm.bulk_start(fields, batch.object, batch.key_field)
+    key_field = _address(batch, sends)
+    job = crm.bulk_start(fields, batch.object, key_field)
     killpoint(AFTER_CREATE)
     leave(_sends_path(ctx, item, job.id), _table(sends))
     leave_results(ctx, item, _booked(batch), batch.rows)
     registers.commit(ctx.ledger, registers.put_bulk_job(ctx.ledger, _row(batch, job.id, "open")))
     killpoint(AFTER_COMMIT)
     batch.check()
-    crm.bulk_upload(job.id, fields, [batch.record(one, decision) for one, decision in sends], batch.key_field)
+    crm.bulk_upload(job.id, fields, [batch.record(one, decision) for one, decision in sends], key_field)
     killpoint(AFTER_UPLOAD)
     part = lake_writes(ctx, item, 1, batch.acknowledged, batch.started_at)
     return _waiting(batch, job.id, [part] if part else [], registers.put_holds(ctx.ledger, batch.holds))
+
+
+def _address(batch: Batch, sends: Sequence[tuple[Wanted, Decision]]) -> WriteField | None:
+    """Our key for new records; null = by record id. A job has either the one kind or the other."""
+    return batch.key_field if sends[0][0].record_id is None else None
 
 
 def _booked(batch: Batch) -> int:
@@ -109,7 +116,7 @@ def poll(batch: Batch) -> Outcome:
         wait = timedelta(seconds=min(POLL_S * 1.5**looks, POLL_MOST_S))
         return Outcome(wait_until=batch.started_at + wait, payload={**item.payload, "looks": looks + 1})
     sends = _read(_sends_path(ctx, item, job_id), batch.object)
-    results = batch.crm.bulk_results(job_id, [batch.record(one, decision) for one, decision in sends], batch.key_field)
+    results = batch.crm.bulk_results(job_id, [batch.record(one, decision) for one, decision in sends], _address(batch, sends))
     batch.started_at = datetime.fromisoformat(item.payload["sent_at"])
     later = _written_since(batch, sends)
     left: list[str] = []
@@ -158,7 +165,9 @@ def _restore(batch: Batch, one: Wanted, decision: Decision, newer: dict[str, Pas
     batch.check()
     live = batch.crm.reread(fields, [one.record_id]).get(one.record_id, {})
     lost = {name: p.acknowledged[0] for name, p in newer.items() if name in live and live[name] == decision.send.get(name) != p.acknowledged[0]}
-    if lost:
+    if not lost:
+        return
+    with batch.under_way():
         batch.crm.write(fields, [batch.record(one, Decision(send=lost))], key_field=None)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.base import Crm, FieldInfo, RecordWrite, WriteResult, WriteState
-from connectors.errors import Misfit
+from connectors.errors import Misfit, NotAllowed, QuotaSpent, Refused
 from mappings.models import WriteField
 from worker.items import Item, LakeFile, NewItem, Outcome, StepContext
 from worker.killpoint import killpoint, register
@@ -62,6 +62,9 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     with counted(ctx, item.payload["connection"], stats) as crm, _write_lease(ctx, item) as held:
         if held is None:
             return Outcome(wait_until=_now(ctx) + timedelta(seconds=BUSY_S))
+        landed_at = leases.lands_at(ctx.ledger, _call_mark(item.payload["connection"]))
+        if landed_at is not None:
+            return Outcome(wait_until=landed_at)
         outcome = Batch(ctx, item, crm, held).run()
     merged = {name: outcome.stats.get(name, 0) + stats.get(name, 0) for name in {**outcome.stats, **stats}}
     return Outcome(**{**outcome.__dict__, "stats": merged})
@@ -72,6 +75,20 @@ def _write_lease(ctx: StepContext, item: Item) -> Iterator[Lease | None]:
     """One writer per connection at a time; fenced, so that one who was thought dead cannot go on writing."""
     with leases.holding(ctx.ledger, f"write/{item.payload['connection']}", ctx.settings.lease_s) as held:
         yield held
+
+
+def _call_mark(connection: str) -> str:
+    return f"call/{connection}"
+
+
+def _one_address(sends: Sequence[tuple[Wanted, Decision]]) -> tuple[list[tuple[Wanted, Decision]], list[tuple[Wanted, Decision]]]:
+    """What one job can take, and the rest: the larger of the records that are there (by their id) and the new ones (by our key).
+
+    A record that is there is never addressed by our key: if a person changed the key after the pull, an upsert would make a second record.
+    """
+    there = [(one, decision) for one, decision in sends if one.record_id is not None]
+    new = [(one, decision) for one, decision in sends if one.record_id is None]
+    return (there, new) if len(there) >= len(new) else (new, there)
 
 
 def _now(ctx: StepContext) -> datetime:
@@ -118,20 +135,14 @@ class Batch:
         wanted = self.load()
         sends = self.decide_all(wanted)
         if self.item.payload["api"] == "bulk":
-            keyed = [(one, d) for one, d in sends if self._has_key(one, d)]
+            job, rest = _one_address(sends)
             # a job costs five calls and its waiting: what little is left of a large batch goes as small batches
-            if keyed and (len(keyed) > _pending.ITEM_RECORDS or self.ctx.settings.write_api == "bulk"):
+            if job and (len(job) > _pending.ITEM_RECORDS or self.ctx.settings.write_api == "bulk"):
                 _bulk.abort_orphans(self)
-                self.send([(one, d) for one, d in sends if not self._has_key(one, d)])
-                return _bulk.start(self, keyed)
+                self.send(rest)
+                return _bulk.start(self, job)
         self.send(sends)
         return self.outcome()
-
-    def _has_key(self, one: Wanted, decision: Decision) -> bool:
-        """Whether a job may address the record: jobs of CSQLs go by the external key, which a record that people made has not got yet."""
-        if self.key_field is None or one.record_id is None:
-            return True
-        return one.external_key is not None and self.key_field.key not in {**decision.send, **decision.held, **decision.invalid}
 
     # --- deciding --------------------------------------------------------------------------------------------------------------------------------
     def load(self) -> list[Wanted]:
@@ -202,12 +213,24 @@ class Batch:
             self.check()
             killpoint(BEFORE_SEND)
             pairs = [by_key[one.key] for one in part]
-            results = self.crm.write(used, [self.record(one, decision) for one, decision in pairs], key_field=self.key_field)
+            with self.under_way():
+                results = self.crm.write(used, [self.record(one, decision) for one, decision in pairs], key_field=self.key_field)
             killpoint(AFTER_SEND)
             for (one, decision), result in zip(pairs, results, strict=True):
                 self.take(one, decision, result)
             done += len(part)
             self.ctx.progress(done, len(sends))
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Marks a call until its answer is here. Where none came, the CRM may still carry it out: the next look at the records waits for that."""
+        leases.begin_call(self.ctx.ledger, _call_mark(self.connection), self.ctx.settings.landing_s)
+        try:
+            yield
+        except (Misfit, NotAllowed, QuotaSpent, Refused):  # an answer, if not the one hoped for
+            leases.end_call(self.ctx.ledger, _call_mark(self.connection))
+            raise
+        leases.end_call(self.ctx.ledger, _call_mark(self.connection))
 
     def record(self, one: Wanted, decision: Decision) -> RecordWrite:
         return RecordWrite(one.record_id, one.external_key, one.account_id, decision.send)

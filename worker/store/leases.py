@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import and_, select, update
 
@@ -11,6 +11,9 @@ from worker.errors import LeaseLost
 from worker.store import holder
 from worker.store.ledger import Ledger
 from worker.store.tables import lease
+
+#: Holder of a note that a call is under way: no process, so that nobody's death lifts it.
+UNDER_WAY = "a call under way"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,28 @@ def holding(ledger: Ledger, name: str, ttl_s: float) -> Iterator[Lease | None]:
     finally:
         if held is not None:
             release(ledger, held)
+
+
+def begin_call(ledger: Ledger, name: str, lands_within_s: float) -> None:
+    """Note that a writing call is under way. Unlike a lease the note outlives its process: a killed one cannot call back what it sent."""
+    with ledger.transaction() as tx:
+        row = {"name": name, "fence": 0, "holder": UNDER_WAY, "until": ledger.now(tx) + timedelta(seconds=lands_within_s)}
+        for statement in ledger.upserts(lease, [row]):
+            tx.execute(statement)
+
+
+def end_call(ledger: Ledger, name: str) -> None:
+    """The call's answer is here."""
+    with ledger.transaction() as tx:
+        tx.execute(update(lease).where(lease.c.name == name).values(holder=None))
+
+
+def lands_at(ledger: Ledger, name: str) -> datetime | None:
+    """When a call without an answer can no longer be carried out; null if none is under way."""
+    with ledger.read() as connection:
+        now = ledger.now(connection)
+        row = connection.execute(select(lease).where(lease.c.name == name)).one_or_none()
+    return row.until if row is not None and row.holder is not None and row.until > now else None
 
 
 def is_free(ledger: Ledger, name: str) -> bool:
