@@ -44,6 +44,7 @@ COLUMNS: dict[Entity, dict[str, str]] = {
         "stage": "VARCHAR",  # only where the CRM keeps the life-cycle stage itself
         "created_at": "TIMESTAMPTZ",
         "domain": "VARCHAR",
+        "cross_id": "VARCHAR",  # id of the same company in the other CRM
         "match_key": "VARCHAR",  # joins usage rows (their tenant_key)
         "churn_notice_on": "DATE",
     },

@@ -21,6 +21,8 @@ _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?"
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _INSTANT = r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?(Z|[+-]\d{2}(:?\d{2})?)?"
 _ID_15 = r"[A-Za-z0-9]{15}"
+#: Lengths of a record id whose end is a checksum: without it, and with it. Older fields that refer to a record keep the short form.
+ID_LENGTHS = (15, 18)
 _ID_MARKS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 
 #: DECIMAL(38, 18) holds every number a CRM can (18 digits) with room to round; more decimals are cut to 18 first, half up, as DuckDB's cast does.

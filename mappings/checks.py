@@ -1,6 +1,7 @@
 """What a model alone cannot see: SQL, references between files, weights, texts against fields. Every check gives all its faults."""
 
 from mappings.checker import Checker
+from mappings.checks_both import check_both
 from mappings.checks_crm import check_crm
 from mappings.checks_rules import check_rules
 from mappings.checks_score import check_scores
@@ -16,6 +17,6 @@ def check_all(parts: Parts) -> tuple[list[Fault], list[Fault]]:
     faults: list[Fault] = []
     with Expressions() as expressions:
         checker = Checker(parts, expressions)
-        for check in (check_scores, check_rules, check_sources, check_crm, check_writeback):
+        for check in (check_scores, check_rules, check_sources, check_crm, check_both, check_writeback):
             faults += check(checker)
     return faults, checker.warnings

@@ -45,7 +45,7 @@ def _authority(checker: Checker, mappings: dict[str, CrmMapping]) -> Iterator[Fa
             other = owners.setdefault(entity, name)
             if other != name:
                 text = f"`{entity}` is already authoritative in crm/{other}.yml"
-                yield checker.parts.fault("crm", name, ("authoritative",), text, "name each entity in one connection only")
+                yield checker.parts.fault("crm", name, ("authoritative",), text, "list under `authoritative` what comes from here, each entity once")
 
 
 def _record_fields(checker: Checker, name: str, mapping: CrmMapping) -> Iterator[Fault]:

@@ -238,7 +238,7 @@ ENTITIES: dict[str, dict[str, str]] = {
         "segment": "VARCHAR", "industry": "VARCHAR",
         "employees": "BIGINT", "region": "VARCHAR", "partner_id": "VARCHAR", "touch_model": "VARCHAR", "stage": "VARCHAR",
         "created_at": "TIMESTAMPTZ",
-        "domain": "VARCHAR", "match_key": "VARCHAR", "churn_notice_on": "DATE",
+        "domain": "VARCHAR", "cross_id": "VARCHAR", "match_key": "VARCHAR", "churn_notice_on": "DATE",
     },
     "contract": {
         "account_id": "VARCHAR", "contract_number": "VARCHAR", "product": "VARCHAR", "plan": "VARCHAR", "seats": "BIGINT",

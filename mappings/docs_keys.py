@@ -142,8 +142,12 @@ KEYS: dict[str, dict[str, str]] = {
         "connection": _NAME,
         "vendor": "which connector reads it",
         "authoritative": "entities this connection decides; empty = all it maps. Matters with two connections only",
+        "adds": "entities whose rows count beside those of the authoritative connection, as further activities",
         "entities": "entity → objects it is read from; several objects are put together",
         "csql_object": "object of the CSQL records",
+        "match": "keys by which its accounts find the same company in the other connection, in order",
+        "free_mail": "further domains that say nothing of who a company is",
+        "max_lag_days": "with two connections: not read for longer than this, scores that need what it brings are held",
     },
     "Source": {
         "object": "API name of the object",

@@ -260,8 +260,16 @@ class CrmMapping(Model):
     connection: Name
     vendor: Literal["salesforce", "hubspot"]
     authoritative: list[str] = Field(default_factory=list)  # entities; empty = all
+    adds: list[str] = Field(default_factory=list)  # entities whose rows count beside those of the authoritative connection
     entities: dict[str, list[Source]]
     csql_object: str = "CSH_CSQL__c"
+    match: list[Literal["cross_id", "domain"]] = Field(default=["cross_id", "domain"], min_length=1)  # how its accounts find their counterparts
+    free_mail: list[str] = Field(default_factory=list)  # domains of nobody, beside those that are known
+    max_lag_days: int = Field(default=3, ge=0)  # with two connections: unread for longer, what it brings is late
+
+    def supplies(self, entity: str) -> bool:
+        """Its rows of the entity count."""
+        return entity in (self.authoritative or self.entities) or entity in self.adds
 
 
 # --- usage/<name>.yml ----------------------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from mappings.models import Mappings
 from worker.items import Run, StepContext
 from worker.sql import literal
+from worker.steps._pairs import pair_relations
 from worker.steps._relations import LakeRelations, Moment
 from worker.store import registers
 from worker.store.lake import Lake
@@ -50,12 +52,15 @@ def open_relations(
         {"file_id": f.id, "source": f.source, "path": f.path, "first_day": f.first_day, "last_day": f.last_day} for f in registers.usage_files(ledger)
     ]
     table_of(con, "usage_file", files, _USAGE_FILE)
+    relations = LakeRelations(part="filename")
+    if "crm_account" in tables:
+        relations = pair_relations(con, relations, mappings)
     if not {"crm_csql", "signal_history"} <= set(tables):
-        return LakeRelations(part="filename")
+        return relations
     # who decides on CSQLs reads their records and signals, and needs the keys given out; there are as many as CSQLs ever, so nobody else loads them
     keys = [{"external_key": f"{account}|{product}|{n}"} for account, product, n in registers.csql_sequences(ledger)]
     table_of(con, "csql_keys", keys, {"external_key": pa.string()})
-    return LakeRelations(part="filename", csql_keys="csql_keys")
+    return replace(relations, csql_keys="csql_keys")
 
 
 def table_of(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, object]], kinds: Mapping[str, pa.DataType]) -> str:

@@ -14,7 +14,8 @@ class LakeRelations:
     """SQL of the lake's tables, each usable after FROM: a table name, or a parenthesised query.
 
     `usage_file` is the registry's live files: file_id, source, path, first_day, last_day. `csql_keys` are the keys given out so far: external_key.
-    `part` orders versions of a CRM row that tie.
+    `part` orders versions of a CRM row that tie. With several connections `crm` goes by the ids of `home`, the one that is authoritative for accounts
+    (`_pairs`), and `others` are the account rows of the rest, by connection and under their own ids.
     """
 
     crm: dict[Entity, str] = field(default_factory=lambda: {e: f"crm_{e.value}" for e in Entity})
@@ -29,6 +30,8 @@ class LakeRelations:
     population_stats: str = "population_stats"
     writes: str = "writes"
     csql_keys: str = "(SELECT NULL::VARCHAR AS external_key WHERE false)"
+    home: str = ""
+    others: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

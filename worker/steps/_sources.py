@@ -28,11 +28,23 @@ class Place:
         return f"{self.connection}/{self.entity.value}/{self.index}"
 
 
+def home_of(mappings: Mappings) -> str | None:
+    """The connection that is authoritative for accounts: its ids are theirs. Null without a connection."""
+    claiming = (name for name, crm in mappings.crm.items() if Entity.ACCOUNT in (crm.authoritative or crm.entities))
+    return next(claiming, next(iter(mappings.crm), None))
+
+
+def suppliers_of(mappings: Mappings, entity: Entity) -> list[str]:
+    """Connections whose rows of an entity count: the authoritative one, and those that add to it."""
+    return [name for name, crm in mappings.crm.items() if entity in crm.entities and crm.supplies(entity)]
+
+
 def places(mappings: Mappings) -> Iterator[Place]:
-    """Every source to be read: of each connection, the entities it is authoritative for, and always its own CSQLs, which people move there."""
+    """Every source to be read: what counts of each connection; its accounts, which are written to; the home's CSQLs, which people move there."""
+    home = home_of(mappings)
     for connection, crm in mappings.crm.items():
         for name, sources in crm.entities.items():
-            if not crm.authoritative or name in crm.authoritative or name == Entity.CSQL:
+            if crm.supplies(name) or name == Entity.ACCOUNT or (name == Entity.CSQL and connection == home):
                 for index, source in enumerate(sources):
                     yield Place(connection, Entity(name), index, source)
 
