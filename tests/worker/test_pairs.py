@@ -74,7 +74,7 @@ def test_cs77_else_the_domain_however_it_is_spelled() -> None:
 
 
 def test_cs77_what_could_be_two_is_listed_and_not_guessed() -> None:
-    """Three ambiguities: one record named by two, one domain of two accounts, one of two records. None is matched, each is told with whom it could be."""
+    """An account named by two records, a domain of two accounts, and one of two records: none is matched, each is told with whom it could be."""
     lake = Lake()
     make(lake, HOME, "A1", domain="a.example")
     make(lake, OTHER, "1", cross_id="A1")
