@@ -207,7 +207,7 @@ def test_workers_that_share_redis_renew_a_token_once(redis_server: Callable[[], 
 
 
 def test_the_pace_stays_below_the_limit_in_every_window() -> None:
-    """100 calls in 10 s: 94 spread evenly and 5 at once, so never more than 99 in a window."""
+    """100 calls in 10 s: 92 spread evenly and 3 at once, so never more than 95 in a window: four workers' late calls still fit in."""
     now, made = [0.0], list[float]()
 
     def sleep(seconds: float) -> None:
@@ -218,7 +218,7 @@ def test_the_pace_stays_below_the_limit_in_every_window() -> None:
         pace.wait()
         made.append(now[0])
     busiest = max(sum(1 for t in made[i : i + 120] if t < at + 10) for i, at in enumerate(made))
-    assert busiest <= 100
+    assert busiest <= 96
     assert 3000 / made[-1] >= 9  # of the 10 calls per second that are allowed
 
 
@@ -235,7 +235,7 @@ def test_a_shared_pace_counts_the_calls_of_all_workers(redis_server: Callable[[]
     for _ in range(20):
         for pace in both:
             pace.wait()
-    # 40 calls at once: 5 are free, the last waits for 35 or so steps of 10/94 s; each alone would have waited for 15
+    # 40 calls at once: 3 are free, the last waits for 37 or so steps of 10/92 s; each alone would have waited for 17
     assert min(slept) > 2.5
 
 
