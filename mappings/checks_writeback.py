@@ -42,6 +42,7 @@ _DIGITS = {
     "approach_score": 3,
 }
 _DIGITS |= {"tier": 1, "health_score": 3, "health_tier": 1, "csql_open_count": 2, "seats_suggested": 3, "amount": 9}
+_DIGITS |= {"product_score": 3, "parent_score": 3}
 _CHARACTERS = {"config_version": 12, "currency": 3, "external_key": 60, "tier_label": 10}
 
 

@@ -48,6 +48,7 @@ KEYS: dict[str, dict[str, str]] = {
         "trend": "change over time",
         "history": "what a first run scores of the past",
         "brake": "when a run stops and asks before it writes",
+        "rollup": "none: the account is scored by its own row, the products' scores stand beside; products: their MRR-weighted mean is its score",
     },
     "Profile": {
         "name": "written to the record",

@@ -132,6 +132,7 @@ class Score(Model):
     trend: Trend = Trend()
     history: History = History()
     brake: Brake = Brake()
+    rollup: Literal["none", "products"] = "none"  # products: the account's score is the MRR-weighted mean of its products' scores
 
 
 # --- csql/<name>.yml and csql_policy.yml ---------------------------------------------------------------------------------------------------------

@@ -34,4 +34,6 @@ def config_version(mappings: Mappings, profile_name: str) -> str:
         "coverage_min": score.coverage_min,
         "axes_min": score.axes_min,
     }
+    if score.rollup != "none":  # only where it is used, so that a switch nobody turns restamps no record
+        what["rollup"] = score.rollup
     return hashlib.sha256(json.dumps(what, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:12]

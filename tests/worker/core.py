@@ -11,7 +11,7 @@ from tests.factories import AS_OF, Lake
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps.decide import decide_accounts
 from worker.steps.join import join_accounts
-from worker.steps.score import score_accounts
+from worker.steps.score import score_all
 
 RELATIONS = LakeRelations()
 
@@ -36,11 +36,13 @@ def decide(
 ) -> None:
     """One run over the tables of a connection: join, score, decide. `keep`: its history is there for the next."""
     join_accounts(con, RELATIONS, mappings, moment(as_of), only=only)
-    score_accounts(con, mappings, full=full)
-    decide_accounts(con, RELATIONS, mappings, moment(as_of), run_id=f"run-{as_of:%m%d%H}")
+    score_all(con, mappings, full=full)
+    decide_accounts(con, RELATIONS, mappings, moment(as_of), run_id=f"run-{as_of:%m%d%H}", full=full and only is None)
     if keep:
         con.execute("INSERT INTO score_history BY NAME SELECT * FROM history")
         con.execute("INSERT INTO signal_history BY NAME SELECT * FROM signals")
+        con.execute("INSERT INTO product_score_history BY NAME SELECT * FROM product_history")
+        con.execute("INSERT INTO family_history BY NAME SELECT * FROM families")
 
 
 def rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:

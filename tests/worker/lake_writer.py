@@ -19,6 +19,7 @@ from worker.steps import decide, diff, join, score
 from worker.store.registers import UsageFileRow, put_usage_file
 
 _HISTORY = {"score_history": "history", "signal_history": "signals", "population_stats": "population"}
+_HISTORY |= {"product_score_history": "product_history", "family_history": "families"}
 
 
 def _all(ctx: StepContext) -> list[NewItem]:

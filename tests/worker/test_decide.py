@@ -18,7 +18,7 @@ from worker.steps._brake import brake
 from worker.steps._usage import load_catalogue
 from worker.steps.decide import _decide_tiers, backfill, decide_accounts, past_days
 from worker.steps.join import join_accounts
-from worker.steps.score import score_accounts
+from worker.steps.score import score_all
 
 SCORES = "account_id VARCHAR, state VARCHAR, why VARCHAR, why_ja VARCHAR, profile VARCHAR, stage VARCHAR, score_uncapped DOUBLE, score BIGINT, "
 SCORES += "capped_by VARCHAR, "
@@ -338,7 +338,7 @@ def test_a_first_run_does_not_repeat_a_tier_of_last_week() -> None:
     con = open_lake(lake)
     histories = backfill(con, RELATIONS, make_mappings(), moment(), run_id="run")
     join_accounts(con, RELATIONS, make_mappings(), moment())
-    score_accounts(con, make_mappings(), full=True)
+    score_all(con, make_mappings(), full=True)
     decide_accounts(con, histories, make_mappings(), moment(), run_id="run")
     assert [(r["on_"].day, r["tier"]) for r in rows(con, "SELECT * FROM b_history ORDER BY on_")] == [(3, 2), (30, 2)]
     assert by(con, "decisions")["A1"]["tier"] == 1

@@ -9,10 +9,13 @@ WITH facts AS (
            e.notice_on - {{on}} AS days_to_notice, {{on}} - p.contract_starts_on AS days_since_start,
            CASE WHEN coalesce(c.contracts, 0) = 0 THEN c.ended_on END AS churned_on,
            CASE WHEN a.own_override_until >= {{on}} THEN a.own_override_score END AS override_score, a.own_override_until AS override_until,
-           a.own_pulse AS pulse, a.own_onboarding_outcome AS onboarding_outcome, coalesce(g.onboarding_days, 90) AS onboarding_days
+           a.own_pulse AS pulse, a.own_onboarding_outcome AS onboarding_outcome, coalesce(g.onboarding_days, 90) AS onboarding_days,
+           coalesce(g.embedded, false) AS embedded, (SELECT count(*) FROM j_product WHERE sell) - coalesce(w.owned, 0) AS products_to_sell
     FROM j_account AS a
     LEFT JOIN j_contract_facts AS c ON c.acct = a.id LEFT JOIN j_main AS p ON p.acct = a.id LEFT JOIN j_first_end AS e ON e.acct = a.id
     LEFT JOIN j_product AS g ON g.product = p.main_product
+    LEFT JOIN (SELECT o.acct, count(*) AS owned FROM j_owned AS o JOIN j_product AS b ON b.product = o.product WHERE o.owned AND b.sell GROUP BY o.acct) AS w
+           ON w.acct = a.id
 ), staged AS (
     -- An extended onboarding runs on to twice its days; one that a person closed, well or not, is over.
     SELECT * EXCLUDE (stage), CASE
@@ -49,9 +52,13 @@ WITH facts AS (
            CASE WHEN fed AND covers_14d THEN coalesce(features_14d, 0) END AS features_14d,
            CASE WHEN fed AND covers_28d AND k.core THEN coalesce(core_events_28d, 0) END AS core_events_28d,
            CASE WHEN fed AND covers_28d AND {{advanced_declared}} THEN coalesce(advanced_events_28d, 0) END AS advanced_events_28d,
-           m.last_used_on AS last_used_on
-    FROM matched AS m LEFT JOIN (SELECT o.acct, true AS core FROM j_owned AS o JOIN j_feature AS f ON f.product = o.product AND f.kind = 'core'
-                                 WHERE o.owned GROUP BY o.acct) AS k ON k.acct = m.account_id
+           CASE WHEN fed AND covers_28d THEN k.unused END AS core_unused, m.last_used_on AS last_used_on
+    FROM matched AS m LEFT JOIN (
+        SELECT o.acct, true AS core,
+               string_agg(DISTINCT f.feature, ', ' ORDER BY f.feature) FILTER (coalesce(e.events_28d, 0) = 0 AND {{covered}}) AS unused
+        FROM j_owned AS o JOIN j_feature AS f ON f.product = o.product AND f.kind = 'core'
+        LEFT JOIN j_used AS e ON e.acct = o.acct AND e.product = f.product AND e.feature = f.feature
+        WHERE o.owned GROUP BY o.acct) AS k ON k.acct = m.account_id
 ), everything AS (
     SELECT u.*, events_28d / nullif(business_days_28d, 0) AS events_per_business_day_28d,
            events_prev_28d / nullif(business_prev, 0) AS events_per_business_day_prev_28d,

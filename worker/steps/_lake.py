@@ -25,7 +25,7 @@ FACTS = (
     "crm_account", "crm_contract", "crm_activity", "crm_contact", "crm_ticket", "crm_survey", "crm_opportunity", "crm_outcome", "crm_csql",
     "usage_tenant_day", "usage_user_days", "usage_file_days", "usage_snapshot", "population_stats",
 )  # fmt: skip
-HISTORIES = ("score_history", "signal_history")
+HISTORIES = ("score_history", "signal_history", "product_score_history", "family_history")
 
 _USAGE_FILE = {"file_id": pa.string(), "source": pa.string(), "path": pa.string(), "first_day": pa.date32(), "last_day": pa.date32()}
 

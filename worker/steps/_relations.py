@@ -28,6 +28,8 @@ class LakeRelations:
     score_history: str = "score_history"
     signal_history: str = "signal_history"
     population_stats: str = "population_stats"
+    product_score_history: str = "product_score_history"
+    family_history: str = "family_history"
     writes: str = "writes"
     csql_keys: str = "(SELECT NULL::VARCHAR AS external_key WHERE false)"
     home: str = ""

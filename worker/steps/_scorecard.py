@@ -16,6 +16,25 @@ VALUE, POINTS, MISSING, OBSERVED = "v_", "p_", "m_", "o_"
 
 
 @dataclass(frozen=True)
+class Grain:
+    """What is scored: the rows (all columns of ACCOUNTS and the keys), and where the results go. One compiled scorecard serves every grain."""
+
+    rows: str
+    keys: tuple[str, ...]
+    prefix: str  # of the tables in between
+    scores: str
+    parts: str
+
+    @property
+    def key(self) -> str:
+        return ", ".join(self.keys)
+
+
+ACCOUNT = Grain("accounts WHERE scope = 'in'", ("account_id",), "s", "scores", "parts")
+PRODUCT = Grain("product_rows", ("account_id", "product"), "sp", "product_numbers", "product_parts")
+
+
+@dataclass(frozen=True)
 class Feed:
     """One row of `feeds`."""
 

@@ -46,12 +46,12 @@ def load_catalogue(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
     rows = [
         {
             "product": p.code, "title_en": p.title.en, "title_ja": p.title.ja, "onboarding_days": p.onboarding_days, "plans": list(p.plans),
-            "has_core": bool(p.core_features), "has_advanced": bool(p.advanced_features), "sell": p.sell, "place": i,
+            "has_core": bool(p.core_features), "has_advanced": bool(p.advanced_features), "sell": p.sell, "embedded": p.embedded, "place": i,
         }
         for i, p in enumerate(products)
     ]  # fmt: skip
     kinds = {"product": "VARCHAR", "title_en": "VARCHAR", "title_ja": "VARCHAR", "onboarding_days": "BIGINT", "plans": "VARCHAR[]"}
-    kinds |= {"has_core": "BOOLEAN", "has_advanced": "BOOLEAN", "sell": "BOOLEAN", "place": "BIGINT"}
+    kinds |= {"has_core": "BOOLEAN", "has_advanced": "BOOLEAN", "sell": "BOOLEAN", "embedded": "BOOLEAN", "place": "BIGINT"}
     _table(con, "j_product", rows, kinds)
     features = [{"product": p.code, "feature": f, "kind": k} for p in products for k, fs in _kinds(p.core_features, p.advanced_features) for f in fs]
     _table(con, "j_feature", features, {"product": "VARCHAR", "feature": "VARCHAR", "kind": "VARCHAR"})

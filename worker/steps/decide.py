@@ -18,18 +18,19 @@ from worker.steps._csql import build_signals, decide_csqls
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._merged import inherited
 from worker.steps._relations import LakeRelations, Moment
+from worker.steps._rollup import circle_note, decide_products
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
 from worker.steps._words import LateFeed, data_status_slots, reason_slots
 from worker.steps.join import join_accounts
-from worker.steps.score import read_feeds, score_accounts
+from worker.steps.score import read_feeds, score_all
 from worker.store import registers, runs
 
 
 def decide_accounts(
-    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, run_id: str, resync: bool = False
+    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, run_id: str, resync: bool = False, full: bool = True
 ) -> None:
-    """Temp tables decisions, csql_desired, flips, history and signals, from accounts, account_products, feeds, scores and parts.
+    """Temp tables decisions, csql_desired, flips, history and signals, from accounts, account_products, feeds, scores, parts and product_scores.
 
     Closing scores of earlier dates only: run again on the same day it replaces today's entry and advances no counter.
     """
@@ -38,6 +39,7 @@ def decide_accounts(
     load_masters(con, lake.crm[Entity.ACCOUNT])
     lake = inherited(con, lake, mappings.calendar.timezone)
     _decide_tiers(con, mappings, moment, run_id, lake.score_history)
+    decide_products(con, lake, mappings, moment, run_id, full=full)
     build_signals(con, lake, mappings, moment, run_id, lake.score_history, lake.signal_history)
     decide_csqls(con, lake, mappings, moment)
     con.execute(query_sql("decide", "reasons"))
@@ -106,7 +108,7 @@ def backfill(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mapp
 def _score_past(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, run_id: str) -> None:
     """One past date: closing scores and signals only; nothing is opened or written for it."""
     join_accounts(con, lake, mappings, moment, past=True)
-    score_accounts(con, mappings, full=True)
+    score_all(con, mappings, full=True, products=False)
     _decide_tiers(con, mappings, moment, run_id, "b_history")
     build_signals(con, lake, mappings, moment, run_id, "b_history", "b_signals")
     con.execute("INSERT INTO b_history BY NAME SELECT * FROM history")
@@ -127,17 +129,18 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     if first:
         bring(con, ctx.folder, "past_history", "past_signals")
         lake = replace(lake, score_history=_with(lake.score_history, "past_history"), signal_history=_with(lake.signal_history, "past_signals"))
-    bring(con, ctx.folder, "accounts", "account_products", "feeds", "scores", "parts")
-    decide_accounts(con, lake, ctx.mappings, moment, run_id=ctx.run.id, resync=ctx.run.kind == RunKind.RESYNC)
+    bring(con, ctx.folder, "accounts", "account_products", "feeds", "scores", "parts", "product_scores")
+    whole = ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
+    decide_accounts(con, lake, ctx.mappings, moment, run_id=ctx.run.id, resync=ctx.run.kind == RunKind.RESYNC, full=whole)
     if first:
         con.execute("INSERT INTO history BY NAME SELECT * FROM past_history")
         con.execute("INSERT INTO signals BY NAME SELECT * FROM past_signals")
-    for table in ("decisions", "csql_desired", "flips", "history", "signals"):
+    for table in ("decisions", "csql_desired", "flips", "history", "signals", "product_history", "families"):
         leave(con, ctx.folder, table)
     report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))
     leave_json(ctx.folder, "brake.json", report.as_dict())
     stops = report.why and not (ctx.run.dry_run or ctx.mappings.scope.shadow)
-    return Outcome(stats=_stats(con), statements=_keys(ctx, con), brake=report.as_dict() if stops else None)
+    return Outcome(stats=_stats(con), statements=_keys(ctx, con), report=circle_note(con), brake=report.as_dict() if stops else None)
 
 
 def _with(relation: str, past: str) -> str:

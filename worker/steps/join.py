@@ -1,6 +1,6 @@
 """join: contracts × activities × usage → one row per account, and one per account and product of the catalogue.
 
-Leaves `accounts`, `account_products`, `feeds`, `usage_unmatched` (parquet) and `reconciliation.json` in the run folder.
+Leaves `accounts`, `account_products`, `product_facts`, `feeds`, `usage_unmatched` (parquet) and `reconciliation.json` in the run folder.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,7 @@ from worker.steps._calendar import build_calendar, business_between_sql
 from worker.steps._changed import changed_accounts
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
 from worker.steps._lake import FACTS, leave, leave_json, moment_of, open_lake
+from worker.steps._products import build_product_facts, covered_sql
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
 from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage
 
@@ -46,6 +47,7 @@ def join_accounts(
     if only is not None:  # which tenants belong to nobody is a question for full runs
         con.execute("DELETE FROM usage_unmatched")
     _build_products(con, lake, connected, population=only is None)
+    build_product_facts(con, mappings, _account_slots(mappings, moment, windows, connected)["business_prev"])
     return _counts(con, lake, windows)
 
 
@@ -82,6 +84,7 @@ def _account_slots(mappings: Mappings, moment: Moment, windows: Windows, connect
         "usage_connected": literal(windows.connected), "users_known": literal(windows.users_known),
         "renewal_days": literal(mappings.calendar.renewal_days),
         "business_28d": business_between_sql(back[27], literal(end)), "business_prev": business_between_sql(back[55], back[28]),
+        "covered": covered_sql(mappings, "f.product"),
         "advanced_declared": literal(any(p.advanced_features for p in mappings.products.products)),
         "columns": ", ".join(f"CAST({ident(name)} AS {column.type}) AS {ident(name)}" for name, column in ACCOUNTS.items()),
     }  # fmt: skip
@@ -135,6 +138,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     counts = join_accounts(con, lake, ctx.mappings, moment_of(ctx), only=only)
     leave(con, ctx.folder, "accounts", account_columns(), order="ORDER BY account_id")
     leave(con, ctx.folder, "account_products", product_columns(), order="ORDER BY account_id, product")
+    leave(con, ctx.folder, "product_facts", order="ORDER BY account_id, product")
     leave(con, ctx.folder, "feeds", order="ORDER BY feed")
     leave(con, ctx.folder, "usage_unmatched")
     leave_json(ctx.folder, "reconciliation.json", {"run_id": ctx.run.id, "as_of": ctx.run.as_of, **counts})

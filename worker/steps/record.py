@@ -16,7 +16,7 @@ from worker.steps._lake import bring, moment_of, table_of
 from worker.store import deliveries, registers
 
 #: file of the run folder -> lake table that it is appended to.
-HISTORY = {"history": "score_history", "signals": "signal_history"}
+HISTORY = {"history": "score_history", "signals": "signal_history", "product_history": "product_score_history", "families": "family_history"}
 #: Ends of a change; the names are those of the run's report.
 ENDS = ("ok", "rejected", "unprocessed", "held", "invalid", "superseded")
 #: Columns of `results-*.parquet` that are read here; `worker/steps/_results.py` says what they hold.
@@ -39,7 +39,7 @@ def plan(ctx: StepContext) -> list[NewItem]:
 def run(ctx: StepContext, item: Item) -> Outcome:
     """Reads the run folder only; leaves lake parts of history and, for full runs, the population's medians."""
     con = ctx.engine()
-    bring(con, ctx.folder, "changes", "flips", *HISTORY)
+    bring(con, ctx.folder, "changes", "flips", *_left(ctx))
     results = ctx.lake.relation(sorted(ctx.folder.glob("results-*.parquet")), RESULTS, filename=True)
     con.execute(query_sql("record", "results", results=results))
     con.execute(query_sql("record", "books"))
@@ -74,8 +74,13 @@ def _books(con: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], str]:
     )
 
 
+def _left(ctx: StepContext) -> list[str]:
+    """The histories that decide left: a run that an older worker decided has fewer."""
+    return [name for name in HISTORY if (ctx.folder / f"{name}.parquet").exists()]
+
+
 def _history(ctx: StepContext, con: duckdb.DuckDBPyConnection, item: Item) -> list[LakeFile]:
-    parts = [ctx.lake.write(con, f"SELECT * FROM {name}", table, item) for name, table in HISTORY.items()]
+    parts = [ctx.lake.write(con, f"SELECT * FROM {name}", HISTORY[name], item) for name in _left(ctx)]
     if _is_whole(ctx) and (ctx.folder / "population.parquet").exists():
         bring(con, ctx.folder, "population")
         parts.append(ctx.lake.write(con, "SELECT * FROM population", "population_stats", item))

@@ -1,6 +1,7 @@
-"""score: indicators → axes → score, with the parts that made each. Leaves `scores`, `parts` and `population` in the run folder.
+"""score: indicators → axes → score, with the parts that made each, per account and per account and product.
 
-`population.parquet` has the columns of the lake's `population_stats`; full runs append it there.
+Leaves `scores`, `parts`, `product_scores`, `product_parts` and `population` in the run folder. `population.parquet` has the columns of the lake's
+`population_stats`; full runs append it there.
 """
 
 import duckdb
@@ -10,7 +11,8 @@ from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal
 from worker.steps import _scorecard as card_
 from worker.steps._lake import bring, leave, moment_of, open_lake
-from worker.steps._scorecard import Feed, Scorecard, scorecards
+from worker.steps._products import bring_up, build_product_rows, publish_products
+from worker.steps._scorecard import ACCOUNT, PRODUCT, Feed, Grain, Scorecard, scorecards
 from worker.steps._texts import joined_sql
 
 _AXES = tuple(axis.value for axis in Axis)
@@ -35,19 +37,56 @@ def score_accounts(con: duckdb.DuckDBPyConnection, mappings: Mappings, *, full: 
     feeds = read_feeds(con)
     cards = scorecards(mappings, feeds)
     used = _used_indicators(cards)
-    _evaluate(con, mappings, cards, used, feeds)
-    con.execute("CREATE OR REPLACE TEMP TABLE s_scored AS " + " UNION ALL BY NAME ".join(_profile_sql(c, mappings, feeds) for c in cards))
-    _build_scores(con, cards)
+    _evaluate(con, mappings, cards, used, feeds, ACCOUNT)
+    _weigh(con, mappings, cards, feeds, ACCOUNT)
     con.execute("CREATE OR REPLACE TEMP TABLE population AS " + (_medians_sql(cards) if full else _frozen_sql(frozen_population)))
-    con.execute("CREATE OR REPLACE TEMP TABLE parts AS " + " UNION ALL ".join(_part_sql(c, w) for c in cards for w in c.weighings))
+    _build_parts(con, cards, ACCOUNT)
+
+
+def score_all(
+    con: duckdb.DuckDBPyConnection, mappings: Mappings, *, full: bool, products: bool = True, frozen_population: str = "population_stats"
+) -> None:
+    """`score_accounts`, then `product_scores` and `product_parts` from `product_facts`, and with `rollup: products` the account's score from them.
+
+    `products`: false leaves the products out where nothing needs them (past dates of a scorecard that is not rolled up).
+    """
+    score_accounts(con, mappings, full=full, frozen_population=frozen_population)
+    if products or mappings.score.rollup == "products":
+        build_product_rows(con)
+        score_grain(con, mappings, PRODUCT)
+        publish_products(con, mappings)
+    if mappings.score.rollup == "products":
+        bring_up(con, mappings)
+
+
+def score_grain(con: duckdb.DuckDBPyConnection, mappings: Mappings, grain: Grain) -> None:
+    """The same scorecard over other rows. Needs `feeds`, and `population` for the medians that reasons compare with."""
+    feeds = read_feeds(con)
+    cards = scorecards(mappings, feeds)
+    _evaluate(con, mappings, cards, _used_indicators(cards), feeds, grain)
+    _weigh(con, mappings, cards, feeds, grain)
+    _build_parts(con, cards, grain)
+
+
+def _weigh(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Scorecard], feeds: dict[str, Feed], grain: Grain) -> None:
+    weighed = " UNION ALL BY NAME ".join(_profile_sql(c, mappings, feeds, grain) for c in cards)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {grain.prefix}_scored AS {weighed}")
+    _build_scores(con, grain)
+
+
+def _build_parts(con: duckdb.DuckDBPyConnection, cards: list[Scorecard], grain: Grain) -> None:
+    parts = " UNION ALL ".join(_part_sql(c, w, grain) for c in cards for w in c.weighings)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {grain.parts} AS {parts}")
 
 
 def _used_indicators(cards: list[Scorecard]) -> list[Indicator]:
     return list({w.indicator.name: w.indicator for c in cards for w in c.weighings}.values())
 
 
-def _evaluate(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Scorecard], used: list[Indicator], feeds: dict[str, Feed]) -> None:
-    """s_value: profile, cap and the value of each indicator; s_points: why it is missing, or its points."""
+def _evaluate(
+    con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Scorecard], used: list[Indicator], feeds: dict[str, Feed], grain: Grain
+) -> None:
+    """<prefix>_value: profile, cap and the value of each indicator; <prefix>_points: why it is missing, or its points."""
     caps = mappings.score.caps
     applies = [
         f"(CASE WHEN TRY(CAST({c.when} AS BOOLEAN)) THEN {{'cap': {c.cap}, 'place': {i}, 'name': {literal(c.name)}}} END)" for i, c in enumerate(caps)
@@ -59,9 +98,9 @@ def _evaluate(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Sc
     )
     values = "".join(f", {card_.value_sql(i)} AS {card_.VALUE}{i.name}, {_observed(i)} AS {card_.OBSERVED}{i.name}" for i in used)
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE s_value AS SELECT account_id, segment, stage, as_of_on, "
+        f"CREATE OR REPLACE TEMP TABLE {grain.prefix}_value AS SELECT {grain.key}, segment, stage, as_of_on, "
         f"{card_.profile_case_sql(cards)} AS profile, {cap} AS cap, "
-        f"coalesce(usage_matched, false) AS fed_usage, setup_as_of IS NOT NULL AS fed_setup{values} FROM accounts WHERE scope = 'in'"
+        f"coalesce(usage_matched, false) AS fed_usage, setup_as_of IS NOT NULL AS fed_setup{values} FROM {grain.rows}"
     )
     reasons = [
         (
@@ -75,15 +114,15 @@ def _evaluate(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Sc
         f", {missing} AS {card_.MISSING}{i.name}, CASE WHEN {missing} IS NULL THEN {points} END AS {card_.POINTS}{i.name}"
         for i, missing, points in reasons
     )
-    con.execute(f"CREATE OR REPLACE TEMP VIEW s_points AS SELECT *{columns} FROM s_value")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {grain.prefix}_points AS SELECT *{columns} FROM {grain.prefix}_value")
 
 
 def _observed(indicator: Indicator) -> str:
     return f"TRY(CAST({indicator.observed_on} AS DATE))" if indicator.observed_on else "CAST(NULL AS DATE)"
 
 
-def _profile_sql(card: Scorecard, mappings: Mappings, feeds: dict[str, Feed]) -> str:
-    """All accounts of one profile: axes, coverage, total, state."""
+def _profile_sql(card: Scorecard, mappings: Mappings, feeds: dict[str, Feed], grain: Grain) -> str:
+    """All rows of one profile: axes, coverage, total, state."""
     score = mappings.score
     late = sorted(f for f in card.feeds if feeds[f].late)
     held = " OR ".join({"usage": "fed_usage", "setup": "fed_setup"}.get(f, "true") for f in late) or "false"
@@ -97,7 +136,7 @@ def _profile_sql(card: Scorecard, mappings: Mappings, feeds: dict[str, Feed]) ->
         f"SELECT *, CASE WHEN {held} THEN 'frozen' WHEN {enough} THEN 'scored' ELSE 'not_scored' END AS state, {card_.total_sql(card)} AS raw, "
         f"{card_.total_weight_sql(card)} AS w_total, {literal(card.config_version)} AS config_version, {titles['en']} AS missing_en, "
         f"{titles['ja']} AS missing_ja, {literal(', '.join(late))} AS late_feeds "
-        f"FROM (SELECT *, {axes}, {card_.coverage_sql(card)} AS coverage FROM s_points WHERE profile = {literal(card.profile.name)})"
+        f"FROM (SELECT *, {axes}, {card_.coverage_sql(card)} AS coverage FROM {grain.prefix}_points WHERE profile = {literal(card.profile.name)})"
     )
 
 
@@ -106,19 +145,19 @@ def _missing_title(card: Scorecard, weighing: card_.Weighing, language: str) -> 
     return f"CASE WHEN {card_.POINTS}{weighing.indicator.name} IS NULL THEN {literal(title)} END"
 
 
-def _build_scores(con: duckdb.DuckDBPyConnection, cards: list[Scorecard]) -> None:
-    """Grain: account in scope. Numbers of a frozen account are null here; `decide` repeats its last ones."""
+def _build_scores(con: duckdb.DuckDBPyConnection, grain: Grain) -> None:
+    """Numbers of a frozen account are null here; `decide` repeats its last ones."""
     axes = ", ".join(f"CASE WHEN state <> 'frozen' THEN round_even({a}, 6) END AS {a}" for a in _AXES)
     capped = "least(raw, CAST(cap.cap AS DOUBLE))"
     # nine decimals: a half that binary fractions miss by their last bits is a half again, and nothing else moves
     con.execute(
-        f"""CREATE OR REPLACE TEMP TABLE scores AS SELECT account_id, state,
+        f"""CREATE OR REPLACE TEMP TABLE {grain.scores} AS SELECT {grain.key}, state,
         CASE WHEN state = 'frozen' THEN late_feeds || ' data is late' ELSE missing_en END AS why,
         CASE WHEN state = 'frozen' THEN late_feeds || 'データの遅延' ELSE missing_ja END AS why_ja,
         profile, stage, CASE WHEN state = 'scored' THEN raw END AS score_uncapped,
         CASE WHEN state = 'scored' THEN CAST(round_even(CAST(least(raw, coalesce({capped}, raw)) AS DECIMAL(12, 9)), 0) AS BIGINT) END AS score,
         CASE WHEN state <> 'frozen' THEN cap.name END AS capped_by, {axes}, CASE WHEN state <> 'frozen' THEN coverage END AS coverage, config_version
-        FROM s_scored ORDER BY account_id"""
+        FROM {grain.prefix}_scored ORDER BY {grain.key}"""
     )
 
 
@@ -147,16 +186,16 @@ def _frozen_sql(relation: str) -> str:
     )
 
 
-def _part_sql(card: Scorecard, weighing: card_.Weighing) -> str:
-    """One indicator for all accounts of a profile."""
+def _part_sql(card: Scorecard, weighing: card_.Weighing, grain: Grain) -> str:
+    """One indicator for all rows of a profile."""
     name = weighing.indicator.name
     effective = card_.effective_sql(card, weighing)
     return (
-        f"SELECT account_id, {literal(name)} AS indicator, {literal(weighing.axis.value)} AS axis, {card_.VALUE}{name} AS value, "
+        f"SELECT {grain.key}, {literal(name)} AS indicator, {literal(weighing.axis.value)} AS axis, {card_.VALUE}{name} AS value, "
         f"{card_.POINTS}{name} AS points, "
         f"{card_.MISSING}{name} AS missing_why, CAST({literal(weighing.share)} AS DOUBLE) AS weight, {effective} AS weight_effective, "
         f"{effective} * {card_.POINTS}{name} / 100 AS contribution, {card_.OBSERVED}{name} AS observed_on, m.median_points "
-        f"FROM s_scored AS s LEFT JOIN (SELECT segment, median_points FROM population WHERE profile = {literal(card.profile.name)} "
+        f"FROM {grain.prefix}_scored AS s LEFT JOIN (SELECT segment, median_points FROM population WHERE profile = {literal(card.profile.name)} "
         f"AND indicator = {literal(name)} AND n >= {POPULATION_MIN}) AS m ON m.segment IS NOT DISTINCT FROM s.segment "
         f"WHERE s.profile = {literal(card.profile.name)}"
     )
@@ -168,10 +207,12 @@ def plan(ctx: StepContext) -> list[NewItem]:
 
 def run(ctx: StepContext, item: Item) -> Outcome:
     con, lake = open_lake(ctx, ("population_stats",))
-    bring(con, ctx.folder, "accounts", "account_products", "feeds")
+    bring(con, ctx.folder, "accounts", "account_products", "product_facts", "feeds")
     full = ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
-    score_accounts(con, ctx.mappings, full=full, frozen_population=lake.population_stats)
+    score_all(con, ctx.mappings, full=full, frozen_population=lake.population_stats)
     leave(con, ctx.folder, "scores")
+    leave(con, ctx.folder, "product_scores", order="ORDER BY account_id, product")
+    leave(con, ctx.folder, "product_parts", order="ORDER BY account_id, product, axis, indicator")
     leave(con, ctx.folder, "parts", order="ORDER BY account_id, axis, indicator")
     leave(con, ctx.folder, "population", [*_POPULATION_COLUMNS, *_stamp(ctx)], order="ORDER BY segment, profile, indicator")
     states = con.execute("SELECT state, count(*) FROM scores GROUP BY state").fetchall()
