@@ -94,10 +94,10 @@ class Settings(BaseSettings):
     threads: int = Field(default=2, ge=1, description="DuckDB's threads per process, count. Default 2.")
     lease_s: float = Field(default=120, gt=0, description="Lease of a work item, seconds; renewed every quarter while the item runs. Default 120.")
     landing_s: float = Field(
-        default=120,
+        default=60,
         ge=0,
         description="A write whose answer was lost may still be carried out by the CRM for this long, seconds; only then are its records read again. "
-        "Default 120.",
+        "Default 60.",
     )
     item_limit_s: float = Field(default=3300, gt=0, description="Longest time one work item may run, seconds; renewals end there. Default 3300.")
     item_attempts: int = Field(default=5, ge=1, description="Failures after which an item is dead and its run failed, count. Default 5.")

@@ -106,6 +106,7 @@ def environment(box: SandboxProcess, folder: Path, mappings: Path, run_as: str =
         "SCORESYNC_QUOTA_RESERVE": "0",
         "SCORESYNC_READ_LAG_S": "0",
         "SCORESYNC_BACKOFF_S": "0",
+        "SCORESYNC_LANDING_S": "4",
         "SCORESYNC_THREADS": "1",
         "SCORESYNC_LOG_LEVEL": "debug",
     }

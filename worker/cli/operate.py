@@ -116,18 +116,23 @@ def holds(
     release: Annotated[
         list[str] | None, typer.Option("--release", help="Record id whose held fields may be overwritten again; may be repeated.")
     ] = None,
+    release_all: Annotated[bool, typer.Option("--release-all", help="All held fields, e.g. after the ledger was lost.")] = False,
+    field: Annotated[list[str] | None, typer.Option("--field", help="Only this field of writeback.yml; may be repeated.")] = None,
     as_json: Json = False,
 ) -> int:
     """Fields of ours that a person changed: they are not overwritten until released.
 
-    Examples: scoresync holds · scoresync holds --release 0015e00000ABCDeAAF
+    Examples: scoresync holds · scoresync holds --release 0015e00000ABCDeAAF · scoresync holds --release-all --field health_score
     """
     with runtime(settings()) as opened:
-        held = registers.holds(opened.ledger)
-        freed = [one for one in held if one.record_id in (release or [])]
-        for one in freed:
-            registers.commit(opened.ledger, registers.put_released(opened.ledger, one.object, [one.record_id], [one.field], opened.ledger.now()))
-    shown = freed if release else held
+        held = [one for one in registers.holds(opened.ledger) if not field or one.field in field]
+        freed = [one for one in held if release_all or one.record_id in (release or [])]
+        now = opened.ledger.now()
+        registers.commit(
+            opened.ledger, [s for one in freed for s in registers.put_released(opened.ledger, one.object, [one.record_id], [one.field], now)]
+        )
+    releasing = bool(release) or release_all
+    shown = freed if releasing else held
     if as_json:
         print_json([vars(one) for one in shown])
     else:
@@ -135,7 +140,7 @@ def holds(
             out.print(
                 f"{one.object} {one.record_id} {one.field}: {safe(one.crm_value) or '(empty)'}, since {one.since:%Y-%m-%d %H:%M} UTC", soft_wrap=True
             )
-        found = f"{len(shown)} fields {'released' if release else 'held'}."
+        found = f"{len(shown)} fields {'released' if releasing else 'held'}."
         out.print(found if shown else "Nothing is held." if not release else "None of these records has a held field.")
     return exits.WRONG_INPUT if release and not freed else exits.DONE
 

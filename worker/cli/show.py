@@ -12,6 +12,7 @@ from worker.cli import exits
 from worker.cli.common import err, mappings, out, print_json, runtime, settings
 from worker.cli.operate import Json
 from worker.cli.summary import safe, whole_report
+from worker.cli.usage_check import usage_findings
 from worker.explain import explain_account
 from worker.runtime import Runtime, crm_opener
 from worker.settings import Settings
@@ -19,7 +20,7 @@ from worker.store import runs as stored
 
 
 def check(as_json: Json = False) -> int:
-    """Check settings, every mapping file and the CRM's schema and access. Touches nothing.
+    """Check settings, every mapping file, the newest usage exports, and the CRM's schema and access. Touches nothing.
 
     Examples: scoresync check · SCORESYNC_MAPPINGS=./mine scoresync check --json
     """
@@ -27,6 +28,8 @@ def check(as_json: Json = False) -> int:
     customer, warnings = mappings(found)
     unset = {name: variable for name, crm in customer.crm.items() if (variable := missing_setting(crm, found))}
     findings = {name: findings_of(found, customer, name) for name in customer.crm if name not in unset}
+    exports = usage_findings(found, customer)
+    findings |= {f"usage {name}": said for name, said in exports.items()}
     if as_json:
         print_json({"warnings": [vars(w) for w in warnings], "findings": {n: [vars(f) for f in fs] for n, fs in findings.items()}})
     else:
