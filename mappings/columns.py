@@ -216,7 +216,8 @@ CSQL_DESIRED: dict[str, Column] = {
     "title*": _c("VARCHAR", "crm", "rule's title and product, for lists"),
     "product": _c("VARCHAR", "crm", "product code"),
     "motion": _c("VARCHAR", "crm", "seat, tier, cross_sell, add_on, referral"),
-    "state": _c("VARCHAR", "crm", "Candidate, Submitted (trusted rules) or Expired: the moves the worker owns"),
+    "state": _c("VARCHAR", "crm", "Candidate, Submitted (trusted rules), Expired or Merged: the moves the worker owns"),
+    "merged_into": _c("VARCHAR", "crm", "key of the record that this one gave way to"),
     "rule": _c("VARCHAR", "crm", "rule name and version, `seat_expansion v1`"),
     "need*": _c("VARCHAR", "crm", "the rule's need text"),
     "why_now*": _c("VARCHAR", "crm", "the rule's why-now text"),
@@ -232,7 +233,7 @@ CSQL_DESIRED: dict[str, Column] = {
     "opened_on": _c("DATE", "crm", "day the record was opened"),
     "since_on": _c("DATE", "crm", "day since which the signal holds"),
     "accept_by": _c("DATE", "crm", "opened_on plus the policy's business days"),
-    "expires_on": _c("DATE", "crm", "opened_on plus the policy's expire_days"),
+    "expires_on": _c("DATE", "crm", "last move plus the policy's expire_days"),
     "config_version": _c("VARCHAR", "crm", "12 hex digits"),
 }
 

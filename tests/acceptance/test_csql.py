@@ -206,11 +206,16 @@ def test_a_merged_accounts_csql_follows_the_survivor(story: Story) -> None:
 
 
 def test_a_run_without_news_leaves_every_record_alone(story: Story) -> None:
-    """Two of the runs came upon nothing that was due."""
-    for at in (TOMORROW_EXPIRED, COOLING):
-        assert story.reports[at]["csql"]["opened"] == story.reports[at]["csql"]["closed"] == 0
+    """Two of the runs came upon nothing that was due, but for the record whose 30 days had begun anew with the click on 2 December."""
+    assert story.reports[TOMORROW_EXPIRED]["csql"]["opened"] == story.reports[TOMORROW_EXPIRED]["csql"]["closed"] == 0
     assert story.csqls[TOMORROW_EXPIRED] == story.csqls[ACTED]
-    assert story.csqls[COOLING] == story.csqls[EXPIRED]
+    assert (story.reports[COOLING]["csql"]["opened"], story.reports[COOLING]["csql"]["closed"]) == (0, 1)
+    changed = {key for key, row in story.csqls[COOLING].items() if row != story.csqls[EXPIRED][key]}
+    assert changed == {f"{CLICKED}|Extra|1"}
+    assert (story.states(CLICKED, EXPIRED), story.states(CLICKED, COOLING)) == (
+        {f"{CLICKED}|Extra|1": "Submitted"},
+        {f"{CLICKED}|Extra|1": "Expired"},
+    )
 
 
 def test_fields_of_people_are_never_written(story: Story) -> None:

@@ -55,18 +55,14 @@ FROM q_now AS n JOIN q_rule AS u ON u.rule = n.rule AND u.persist_days IS NOT NU
 LEFT JOIN q_unscored AS x ON x.account_id = n.account_id AND x.product = n.product AND x.rule = n.rule
 WHERE n.signal AND n.answers AND {{on}} - n.since_on - coalesce(x.days, 0) >= u.persist_days;
 
--- name: closings
--- When each record came into the state it is in: the oldest version that has it.
-CREATE OR REPLACE TEMP TABLE q_closed AS
-SELECT c.id, min({{closed_on}}) AS state_on FROM {{relation}} AS v JOIN j_csql AS c ON c.id = v.id AND v.state IS NOT DISTINCT FROM c.state GROUP BY c.id;
-
 -- name: records
 -- CSQL records: those of the CRM, and those we created that its last pull did not show yet.
 CREATE OR REPLACE TEMP TABLE q_record AS
 WITH seen AS (
     SELECT c.id AS record_id, coalesce(m.master_id, c.account_id) AS account_id, coalesce(c.product, '') AS product, coalesce(c.state, 'Candidate') AS state,
-           c.external_key, {{created_on}} AS created_on, q.state_on, c.own_nurture_until AS nurture_until, c.own_opened_on AS opened_on, c.deleted
-    FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id LEFT JOIN q_closed AS q ON q.id = c.id
+           c.external_key, {{created_on}} AS created_on, l.state_on, l.moved, coalesce(l.accepted, false) AS accepted, coalesce(l.was_merged, false) AS was_merged, c.own_nurture_until AS nurture_until,
+           c.own_opened_on AS opened_on, c.deleted
+    FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id LEFT JOIN q_life AS l ON l.id = c.id
 ), unseen AS (
     SELECT w.record_id, split_part(w.external_key, '|', 1) AS account_id, split_part(w.external_key, '|', 2) AS product,
            arg_max(w.value, w.written_at) FILTER (w.field = 'state') AS state, w.external_key,
@@ -76,10 +72,11 @@ WITH seen AS (
       AND NOT EXISTS (FROM seen AS s WHERE s.external_key = w.external_key) AND NOT EXISTS (FROM seen AS s WHERE s.record_id = w.record_id)
     GROUP BY w.record_id, w.external_key
 )
-SELECT record_id, account_id, product, state, external_key, created_on, state_on, nurture_until, opened_on, false AS pending
+SELECT record_id, account_id, product, state, external_key, created_on, state_on, coalesce(moved, false) AS moved, accepted, was_merged, nurture_until, opened_on,
+       false AS pending
 FROM seen WHERE NOT coalesce(deleted, false)
 UNION ALL
-SELECT record_id, coalesce(m.master_id, u.account_id), product, state, external_key, created_on, state_on, NULL, created_on, true
+SELECT record_id, coalesce(m.master_id, u.account_id), product, state, external_key, created_on, state_on, false, false, false, NULL, created_on, true
 FROM unseen AS u LEFT JOIN j_master AS m ON m.id = u.account_id WHERE state IS NOT NULL;
 
 -- name: sequences
@@ -107,8 +104,8 @@ WITH ended AS (
     FROM q_record WHERE state IN ('Returned', 'Lost', 'Expired')
     UNION ALL
     SELECT coalesce(m.master_id, c.account_id), coalesce(c.product, ''), CASE WHEN c.state IN ('Lost', 'Expired') THEN c.state ELSE 'Returned' END,
-           CASE WHEN c.state IN ('Returned', 'Lost', 'Expired') THEN q.state_on ELSE {{deleted_on}} END, c.own_nurture_until
-    FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id LEFT JOIN q_closed AS q ON q.id = c.id
+           CASE WHEN c.state IN ('Returned', 'Lost', 'Expired') THEN l.state_on ELSE {{deleted_on}} END, c.own_nurture_until
+    FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id LEFT JOIN q_life AS l ON l.id = c.id
     WHERE c.deleted AND coalesce(c.state, 'Candidate') IN ('Returned', 'Lost', 'Expired', {{open_states}})
 ), refused AS (
     SELECT *, count(*) FILTER (state IN ('Returned', 'Lost')) OVER (PARTITION BY account_id, product) AS refusals FROM ended
@@ -138,28 +135,24 @@ FROM q_candidate AS c JOIN q_rule AS u ON u.rule = c.rule
 ORDER BY c.account_id, c.product, len(c.against) > 0, c.approach_score DESC NULLS LAST, c.rule;
 
 -- name: desired
--- Moves. open: a chosen signal without an open record. update: new evidence on an open one. expire: nobody accepted it in time.
--- complete: a record that a person made gets its key and what is known at its creation; the gates only warn there.
+-- Moves. open: a chosen signal without an open record. update: new evidence on an open one. expire: nobody accepted it in time. resume: its hold is
+-- over and the need is still there. merge: another record of the same account and product is further. complete: a record that a person made gets its key and what is known at its creation; the gates only warn there.
+-- An account that is no longer served gets no move but the last one.
 CREATE OR REPLACE TEMP TABLE csql_desired AS
-WITH open_ AS (
-    SELECT *, row_number() OVER (PARTITION BY account_id, product ORDER BY created_on, record_id) AS nth FROM q_record WHERE state IN ({{open_states}})
-), due AS (
-    SELECT o.*, coalesce(o.opened_on, o.created_on) + {{expire_days}} <= {{on}} AND o.state IN ('Candidate', 'Submitted') AND o.external_key IS NOT NULL AS expired
-    FROM open_ AS o
-), moved AS (
+WITH moved AS (
     SELECT c.account_id, c.product, NULL AS record_id, NULL AS key_, CASE WHEN c.trusted THEN 'Submitted' ELSE 'Candidate' END AS state, 'open' AS move,
-           1 AS nth, {{on}} AS opened_on, c.rule AS by_rule
-    FROM q_chosen AS c WHERE len(c.against) = 0 AND NOT EXISTS (FROM open_ AS o WHERE o.account_id = c.account_id AND o.product = c.product)
+           1 AS nth, {{on}} AS opened_on, {{on}} AS clock_on
+    FROM q_chosen AS c WHERE len(c.against) = 0 AND NOT EXISTS (FROM q_open AS o WHERE o.account_id = c.account_id AND o.product = c.product)
     UNION ALL
-    SELECT account_id, product, record_id, external_key, CASE WHEN expired THEN 'Expired' ELSE state END,
-           CASE WHEN external_key IS NULL THEN 'complete' WHEN expired THEN 'expire' ELSE 'update' END, nth, coalesce(opened_on, created_on), NULL
-    FROM due WHERE NOT pending
+    SELECT account_id, product, record_id, external_key, to_state, move, nth, coalesce(opened_on, created_on), CASE WHEN move = 'resume' THEN {{on}} ELSE clock_on END
+    FROM q_open WHERE NOT pending AND (served OR move IN ('expire', 'merge'))
 ), keyed AS (
     SELECT m.*, coalesce(m.key_, m.account_id || '|' || m.product || '|' || CAST(coalesce(s.last, 0) + row_number() OVER (
                PARTITION BY m.account_id, m.product, m.key_ IS NULL ORDER BY m.nth, m.record_id) AS VARCHAR)) AS external_key
     FROM moved AS m LEFT JOIN q_sequence AS s ON s.account_id = m.account_id AND s.product = m.product
 )
-SELECT k.account_id, k.record_id, k.external_key, nullif(k.product, '') AS product, k.move, k.state, coalesce(CASE WHEN h.by_hand THEN {{own_motion}} END, c.motion, {{own_motion}}) AS motion,
+SELECT k.account_id, k.record_id, k.external_key, nullif(k.product, '') AS product, k.move, k.state,
+       CASE WHEN k.state = 'Merged' THEN coalesce(f.external_key, w.external_key) ELSE {{own_merged_into}} END AS merged_into, coalesce(CASE WHEN h.by_hand THEN {{own_motion}} END, c.motion, {{own_motion}}) AS motion,
        CASE WHEN k.move = 'open' THEN c.rule_text ELSE {{own_rule}} END AS rule,
        coalesce(CASE WHEN h.by_hand THEN {{own_title}} END, c.rule_title_en || ': ' || c.product_title_en, {{own_title}}) AS title_en,
        coalesce(CASE WHEN h.by_hand THEN {{own_title}} END, c.rule_title_ja || ':' || c.product_title_ja, {{own_title}}) AS title_ja,
@@ -167,7 +160,7 @@ SELECT k.account_id, k.record_id, k.external_key, nullif(k.product, '') AS produ
        coalesce(CASE WHEN h.by_hand THEN {{own_need}} END, c.need_ja, {{own_need}}) AS need_ja,
        coalesce(CASE WHEN h.by_hand THEN {{own_why_now}} END, c.why_now_en, {{own_why_now}}) AS why_now_en,
        coalesce(CASE WHEN h.by_hand THEN {{own_why_now}} END, c.why_now_ja, {{own_why_now}}) AS why_now_ja,
-       coalesce(CASE WHEN h.by_hand THEN TRY_CAST({{own_amount}} AS DECIMAL(18, 4)) END, c.amount, TRY_CAST({{own_amount}} AS DECIMAL(18, 4))) AS amount, coalesce(c.currency, r.currency) AS currency,
+       coalesce(CASE WHEN h.by_hand THEN TRY_CAST({{own_amount}} AS DECIMAL(18, 4)) END, c.amount, TRY_CAST({{own_amount}} AS DECIMAL(18, 4))) AS amount, coalesce(c.currency, r.currency, {{own_currency}}) AS currency,
        coalesce(CASE WHEN h.by_hand THEN TRY_CAST({{own_seats_suggested}} AS BIGINT) END, c.seats_suggested, TRY_CAST({{own_seats_suggested}} AS BIGINT))
            AS seats_suggested,
        coalesce(c.approach_score, TRY_CAST({{own_approach_score}} AS BIGINT)) AS approach_score,
@@ -177,13 +170,17 @@ SELECT k.account_id, k.record_id, k.external_key, nullif(k.product, '') AS produ
        CASE WHEN k.move IN ('open', 'complete') THEN coalesce(r.stage = 'onboarding', false) ELSE TRY_CAST({{own_during_onboarding}} AS BOOLEAN) END
            AS during_onboarding,
        r.owner_id, k.opened_on, coalesce(c.since_on, TRY_CAST({{own_since_on}} AS DATE)) AS since_on,
-       -- the clock of the SLA starts when the record is seen as submitted, not while it is a candidate
-       coalesce(TRY_CAST({{own_accept_by}} AS DATE), CASE WHEN k.state = 'Submitted' THEN {{accept_by}} END) AS accept_by,
-       k.opened_on + {{expire_days}} AS expires_on, r.config_version
-FROM keyed AS k JOIN d_row AS r ON r.account_id = k.account_id
-LEFT JOIN q_chosen AS c ON c.account_id = k.account_id AND c.product = k.product AND len(c.against) = 0 AND k.move IN ('open', 'update')
+       -- the clock of the SLA starts when the record is seen as submitted, not while it is a candidate; after a hold it starts anew
+       coalesce(CASE WHEN k.move <> 'resume' THEN TRY_CAST({{own_accept_by}} AS DATE) END, CASE WHEN k.state = 'Submitted' THEN {{accept_by}} END) AS accept_by,
+       CASE WHEN k.state IN ('Candidate', 'Submitted') THEN k.clock_on + {{expire_days}} ELSE TRY_CAST({{own_expires_on}} AS DATE) END AS expires_on,
+       coalesce(r.config_version, {{own_config_version}}) AS config_version
+FROM keyed AS k LEFT JOIN d_row AS r ON r.account_id = k.account_id
+LEFT JOIN q_chosen AS c ON c.account_id = k.account_id AND c.product = k.product AND len(c.against) = 0 AND k.move IN ('open', 'update', 'resume')
      AND k.state NOT IN ('Opportunity', 'Nurture')
 LEFT JOIN j_csql AS o ON o.id = k.record_id
+-- the record that another one gives way to, and the key it gets in this run where it had none
+LEFT JOIN q_open AS f ON k.state = 'Merged' AND f.account_id = k.account_id AND f.product = k.product AND f.nth = 1
+LEFT JOIN keyed AS w ON w.record_id = f.record_id
 -- what a CSM wrote on a record of their own stays; only what they left empty is filled
 LEFT JOIN (SELECT true AS by_hand) AS h ON k.record_id IS NOT NULL AND {{own_rule}} IS NULL
 ORDER BY k.account_id, k.product, k.external_key;
@@ -193,7 +190,7 @@ ORDER BY k.account_id, k.product, k.external_key;
 CREATE OR REPLACE TEMP TABLE q_account AS
 WITH standing AS (
     SELECT account_id, product, state, NULL::BIGINT AS approach_score FROM q_record
-    WHERE state IN ({{open_states}}) AND (record_id IS NULL OR record_id NOT IN (SELECT record_id FROM csql_desired WHERE move = 'expire'))
+    WHERE state IN ({{open_states}}) AND (record_id IS NULL OR record_id NOT IN (SELECT record_id FROM csql_desired WHERE record_id IS NOT NULL AND state NOT IN ({{open_states}})))
     UNION ALL
     SELECT account_id, coalesce(product, ''), state, approach_score FROM csql_desired WHERE move = 'open'
 ), furthest AS (
@@ -211,10 +208,15 @@ WITH standing AS (
         SELECT account_id, approach_score FROM csql_desired WHERE state IN ({{open_states}})
         UNION ALL SELECT account_id, approach_score FROM q_chosen WHERE len(against) = 0) GROUP BY account_id
 )
-SELECT s.account_id, f.flag AS csql_flag, f.open_count AS csql_open_count,
+SELECT s.account_id, s.served, f.flag AS csql_flag, f.open_count AS csql_open_count,
        -- where none is open, why one was held back: the account has no other place for it in the core field set
        coalesce({{state_en}} || ': ' || coalesce(g.title_en, nullif(f.top.product, ''), '–'), {{held_back_en}} || a.en) AS csql_status_en,
        coalesce({{state_ja}} || ':' || coalesce(g.title_ja, nullif(f.top.product, ''), '–'), {{held_back_ja}} || a.ja) AS csql_status_ja,
        a.en AS csql_suppressed_en, a.ja AS csql_suppressed_ja, p.approach_score
-FROM scores AS s LEFT JOIN furthest AS f ON f.account_id = s.account_id LEFT JOIN against AS a ON a.account_id = s.account_id
+-- who is no longer served still loses the flag of a CSQL that is over
+FROM (SELECT account_id, true AS served FROM scores
+      UNION ALL SELECT a.account_id, false FROM accounts AS a
+      WHERE a.scope = 'excluded' AND a.excluded_why <> 'not in the pilot'
+        AND EXISTS (FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id WHERE coalesce(m.master_id, c.account_id) = a.account_id)) AS s
+LEFT JOIN furthest AS f ON f.account_id = s.account_id LEFT JOIN against AS a ON a.account_id = s.account_id
 LEFT JOIN approach AS p ON p.account_id = s.account_id LEFT JOIN j_product AS g ON g.product = f.top.product;

@@ -96,7 +96,12 @@ SELECT account_id, state, score, score_uncapped, tier, CASE WHEN score IS NULL T
        CAST(coalesce(csql_open_count, 0) AS BIGINT) AS csql_open_count, csql_status_en, csql_status_ja, csql_suppressed_en, csql_suppressed_ja,
        approach_score, white_space_en, white_space_ja, product_scores_en, product_scores_ja, product_score, worst_product_en, worst_product_ja,
        parent_score, parent_lowest_en, parent_lowest_ja, CASE WHEN {{resync}} THEN as_of END AS resynced_at
-FROM worded ORDER BY account_id;
+FROM worded
+UNION ALL BY NAME
+-- no longer served: only what is said of its CSQLs still changes
+SELECT account_id, 'out' AS state, coalesce(csql_flag, false) AS csql_flag, CAST(coalesce(csql_open_count, 0) AS BIGINT) AS csql_open_count,
+       csql_status_en, csql_status_ja FROM q_account WHERE NOT served
+ORDER BY account_id;
 
 -- name: white_space
 -- Products of the catalogue that the account lacks, best fit first. No figures: they move with every new customer.
@@ -120,5 +125,5 @@ SELECT 'alert', substr(s.rule, 7), s.account_id, '', {{on}}, 'true', c.channel, 
 FROM signals AS s JOIN d_alert AS a ON a.account_id = s.account_id AND a.rule = s.rule JOIN d_alert_config AS c ON c.rule = s.rule WHERE s.signal
 UNION ALL
 SELECT 'csql', coalesce(rule, 'by hand'), account_id, coalesce(product, ''), {{on}}, move || ' ' || state, NULL, NULL, title_{{language}}
-FROM csql_desired WHERE move IN ('open', 'expire')
+FROM csql_desired WHERE move IN ('open', 'expire', 'resume', 'merge')
 ORDER BY kind, rule, account_id, product;

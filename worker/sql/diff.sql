@@ -15,13 +15,13 @@ CREATE OR REPLACE TEMP TABLE f_written AS
 SELECT record_id{{columns}} FROM {{writes}} WHERE object = {{object}} AND state = 'acknowledged' AND field IN ({{fields}}) GROUP BY record_id;
 
 -- name: pair_accounts
-SELECT r.record_id, NULL::VARCHAR AS external_key, d.account_id, d.state = 'frozen' AS frozen, false AS echo{{columns}}
+SELECT r.record_id, NULL::VARCHAR AS external_key, d.account_id, d.state = 'frozen' AS frozen, d.state = 'out' AS out_, false AS echo{{columns}}
 FROM decisions AS d JOIN f_record AS r ON r.record_id = d.account_id
 LEFT JOIN f_overlay AS v ON v.record_id = r.record_id LEFT JOIN f_written AS w ON w.record_id = r.record_id
 
 -- name: pair_csqls
 -- A record that exists is desired from what was pulled: a value equal to the pulled one is no wish of ours.
-SELECT r.record_id, d.external_key, d.account_id, false AS frozen, r.record_id IS NOT NULL AS echo{{columns}}
+SELECT r.record_id, d.external_key, d.account_id, false AS frozen, false AS out_, r.record_id IS NOT NULL AS echo{{columns}}
 FROM csql_desired AS d LEFT JOIN f_record AS r ON r.record_id = d.record_id
 LEFT JOIN f_overlay AS v ON v.record_id = r.record_id LEFT JOIN f_written AS w ON w.record_id = r.record_id
 WHERE d.record_id IS NULL OR r.record_id IS NOT NULL

@@ -35,7 +35,8 @@ STATE_ORDER = ("Candidate", "Nurture", "Submitted", "Accepted", "Meeting", "Oppo
 _OWN = {
     "nurture_until": "DATE", "opened_on": "DATE", "motion": "VARCHAR", "rule": "VARCHAR", "title": "VARCHAR", "need": "VARCHAR", "why_now": "VARCHAR",
     "amount": "VARCHAR", "seats_suggested": "VARCHAR", "approach_score": "VARCHAR", "health_score": "VARCHAR", "health_tier": "VARCHAR",
-    "coverage": "VARCHAR", "during_onboarding": "VARCHAR", "since_on": "VARCHAR", "accept_by": "VARCHAR",
+    "coverage": "VARCHAR", "during_onboarding": "VARCHAR", "since_on": "VARCHAR", "accept_by": "VARCHAR", "expires_on": "VARCHAR",
+    "currency": "VARCHAR", "config_version": "VARCHAR", "merged_into": "VARCHAR",
 }  # fmt: skip
 
 
@@ -102,8 +103,15 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     con.execute(query_sql("csql", "chosen"))
     own = {f"own_{key}": f"o.own_{key}" for key in _OWN}
     accept_by = add_business_days_sql(on, policy.accept_business_days)
-    con.execute(query_sql("csql", "desired", on=on, open_states=open_states, expire_days=str(policy.expire_days), accept_by=accept_by, **own))
-    order = [s for s in STATE_ORDER if s in policy.open_states] + [s for s in policy.open_states if s not in STATE_ORDER]
+    expire_days = str(policy.expire_days)
+    con.execute(
+        query_sql(
+            "csql_life", "open_records", on=on, open_states=open_states, expire_days=expire_days, nurture_days=str(days.get("nurture", 45)),
+            own_rule="j.own_rule", order=", ".join(literal(s) for s in _open_order(mappings)),
+        )
+    )  # fmt: skip
+    con.execute(query_sql("csql", "desired", on=on, expire_days=expire_days, accept_by=accept_by, **own))
+    order = _open_order(mappings)
     words = {lang: case_sql("f.top.state", [(s, literal(STATE_WORDS.get(s, (s, s))[i])) for s in order]) for i, lang in enumerate(("en", "ja"))}
     con.execute(
         query_sql(
@@ -113,6 +121,12 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     )  # fmt: skip
 
 
+def _open_order(mappings: Mappings) -> list[str]:
+    """The open states, furthest last; those that only this firm has come after ours."""
+    states = mappings.policy.open_states
+    return [s for s in STATE_ORDER if s in states] + [s for s in states if s not in STATE_ORDER]
+
+
 def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: Moment) -> None:
     relation = lake.crm[Entity.CSQL]
     present = columns_of(con, relation)
@@ -120,7 +134,7 @@ def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: M
     exprs |= {f"own_{key}": f"TRY_CAST(r.own_{key} AS {kind})" if f"own_{key}" in present else f"CAST(NULL AS {kind})" for key, kind in _OWN.items()}
     load_latest(con, relation, "j_csql", part=lake.part, exprs=exprs)
     zone = literal(moment.timezone)
-    con.execute(query_sql("csql", "closings", relation=relation, closed_on=f"CAST(timezone({zone}, v.modified_at) AS DATE)"))
+    con.execute(query_sql("csql_life", "life", relation=relation, part=lake.part, on_=f"CAST(timezone({zone}, v.modified_at) AS DATE)"))
     con.execute(
         query_sql(
             "csql", "records", writes=lake.writes, created_on=f"CAST(timezone({zone}, c.created_at) AS DATE)",

@@ -29,6 +29,9 @@ CHANGES = {
 #: What is still said of an account whose feed is late: that it is, and what does not come from scores. Everything else stays as it stands.
 FROZEN = {"data_status", "csql_flag", "csql_open_count", "csql_status", "notice_on", "resynced_at"}
 
+#: What is still said of an account that is no longer served.
+OUT = {"csql_flag", "csql_open_count", "csql_status"}
+
 #: Columns that are null where a run has nothing to say, which is no reason to clear the field.
 _NEVER_CLEARED = {"resynced_at"}
 
@@ -155,6 +158,8 @@ def _differs_sql(side: Side) -> str:
         conditions.append(f"{base} IS NULL")
     if side.source not in FROZEN:
         conditions.append("NOT frozen")
+    if side.source not in OUT:
+        conditions.append("NOT out_")
     if side.source == "csql_status":  # why none is open comes from rules, which do not answer while a feed is late
         why = " OR ".join(f"starts_with({base}, {literal(text)})" for text in HELD_BACK.values())
         conditions.append(f"NOT (frozen AND {ours} IS NULL AND coalesce({why}, false))")
