@@ -1,11 +1,16 @@
 -- name: life
--- One row per CSQL record: the state it is in and since when, from every version that was read. `moved`: it has been in another state before.
--- Versions between two pulls are not seen; what a person did and undid in one hour did not happen.
+-- One row per CSQL record: the state it is in and since when, from every version that was read and every state that we wrote ourselves (a person may
+-- move a new record on before the next pull). `moved`: it has been in another state before. What a person did and undid between two pulls did not happen.
 CREATE OR REPLACE TEMP TABLE q_life AS
-WITH version AS (
-    SELECT v.id, coalesce(v.state, 'Candidate') AS state, {{on_}} AS on_,
-           row_number() OVER (PARTITION BY v.id ORDER BY v.modified_at NULLS FIRST, v.read_at NULLS FIRST, {{part}}) AS n
+WITH known AS (
+    SELECT v.id, coalesce(v.state, 'Candidate') AS state, v.modified_at AS seen_at, v.read_at, {{part}} AS part
     FROM {{relation}} AS v JOIN j_csql AS c ON c.id = v.id WHERE NOT coalesce(v.deleted, false)
+    UNION ALL
+    SELECT w.record_id, w.value, w.as_of, w.written_at, NULL
+    FROM {{writes}} AS w JOIN j_csql AS c ON c.id = w.record_id
+    WHERE w.object = 'csql' AND w.field = 'state' AND w.state = 'acknowledged' AND w.value IS NOT NULL
+), version AS (
+    SELECT id, state, {{on_}} AS on_, row_number() OVER (PARTITION BY id ORDER BY seen_at NULLS FIRST, read_at NULLS FIRST, part) AS n FROM known
 ), spell AS (
     SELECT *, lag(state) OVER (PARTITION BY id ORDER BY n) AS before FROM version QUALIFY before IS DISTINCT FROM state
 )

@@ -134,7 +134,7 @@ def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: M
     exprs |= {f"own_{key}": f"TRY_CAST(r.own_{key} AS {kind})" if f"own_{key}" in present else f"CAST(NULL AS {kind})" for key, kind in _OWN.items()}
     load_latest(con, relation, "j_csql", part=lake.part, exprs=exprs)
     zone = literal(moment.timezone)
-    con.execute(query_sql("csql_life", "life", relation=relation, part=lake.part, on_=f"CAST(timezone({zone}, v.modified_at) AS DATE)"))
+    con.execute(query_sql("csql_life", "life", relation=relation, writes=lake.writes, part=lake.part, on_=f"CAST(timezone({zone}, seen_at) AS DATE)"))
     con.execute(
         query_sql(
             "csql", "records", writes=lake.writes, created_on=f"CAST(timezone({zone}, c.created_at) AS DATE)",
