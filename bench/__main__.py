@@ -1,4 +1,4 @@
-"""python -m bench [core | bulk | ingest] [--quick] [--json]: everything, or one part, as a table of ratios."""
+"""python -m bench [core | bulk | ingest | hubspot] [--quick] [--json]: everything, or one part, as a table of ratios."""
 
 import argparse
 import json
@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from bench import bulk, core, ingest
+from bench import bulk, core, hubspot, ingest
 
 #: What each ratio is held to (design, section 12).
-HOLD = {"core": 2.0, "increment": 0.10, "bulk": 2.0, "csv": 2.0, "parquet": 2.0}
+HOLD = {"core": 2.0, "increment": 0.10, "bulk": 2.0, "csv": 2.0, "parquet": 2.0, "calls": 0.05, "hubspot pull": 1.0}
 HOLD_MIB = {50_000: 300, 200_000: 1024}
+
+PARTS = ("core", "bulk", "ingest", "hubspot")
 
 Row = tuple[str, str, str, str, str]
 
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _arguments(arguments)
     report: dict[str, Any] = {}
     rows: list[Row] = []
-    for part in ("core", "bulk", "ingest"):
+    for part in PARTS:
         if given.part in (None, part):
             report[part] = _PARTS[part](given, _say(part))
             rows += _ROWS[part](report[part])
@@ -32,17 +34,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=("core", "bulk", "ingest"), help="one part only; default: all")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="one part only; default: all")
     parser.add_argument("--accounts", type=int, default=200_000, help="accounts of core (default 200,000)")
     parser.add_argument("--usage-rows", type=int, default=20_000_000, help="usage rows of core (default 20,000,000)")
     parser.add_argument("--pulled", type=int, default=200_000, help="accounts pulled by Bulk query (default 200,000)")
     parser.add_argument("--rows", type=int, default=5_000_000, help="rows of the ingested export (default 5,000,000)")
+    parser.add_argument("--companies", type=int, default=1_000, help="changed companies written to HubSpot (default 1,000)")
+    parser.add_argument("--companies-pulled", type=int, default=50_000, help="companies pulled from HubSpot (default 50,000)")
+    parser.add_argument("--rival-python", help=f"a Python that has {hubspot.RIVAL}; default: var/bench-rival, where it is installed")
     parser.add_argument("--rounds", type=int, default=3, help="measurements per side, alternating; the median counts (default 3)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: shows that both sides agree, not how fast they are")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     given = parser.parse_args(arguments)
     if given.quick:
         given.accounts, given.usage_rows, given.pulled, given.rows, given.rounds = 400, 40_000, 1_000, 20_000, 1
+        given.companies, given.companies_pulled = 230, 620
     return given
 
 
@@ -66,10 +72,18 @@ def _ingest(given: argparse.Namespace, say: Callable[[str], None]) -> dict[str, 
     return ingest.measure(given.rows, given.rounds)
 
 
+def _hubspot(given: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
+    rival = hubspot.rival_python(given.rival_python, not given.quick, say)
+    if rival[1]:
+        say(rival[1])
+    return hubspot.measure(given.companies, given.companies_pulled, given.rounds, rival, say)
+
+
 _PARTS: dict[str, Callable[[argparse.Namespace, Callable[[str], None]], dict[str, Any]]] = {
     "core": _core,
     "bulk": lambda given, say: bulk.measure(given.pulled, given.rounds, say),
     "ingest": _ingest,
+    "hubspot": _hubspot,
 }
 
 
@@ -104,7 +118,38 @@ def _ingest_rows(found: dict[str, Any]) -> list[Row]:
     return rows
 
 
-_ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {"core": _core_rows, "bulk": _bulk_rows, "ingest": _ingest_rows}
+def _hubspot_rows(found: dict[str, Any]) -> list[Row]:
+    """Seconds against a plain loop have no hold for writes: it neither looks at what it is about to overwrite nor at what came of it."""
+    ours, client = found["write"]["ours"], found["write"]["client"]
+    what = f"HubSpot: write {found['companies']:,} companies"
+    rival = found["write"].get("drt-core")
+    if rival is None:
+        rows = [(f"{what} against drt-core", "", "", "", found["rival_missing"])]
+    else:
+        ratio = ours["calls"] / rival["calls"]
+        rows = [(f"{what} against drt-core, calls", str(rival["calls"]), str(ours["calls"]), f"{ratio:.3f}", _held(ratio, HOLD["calls"]))]
+        rows += _seconds_and_memory(f"{what} against drt-core", rival, ours)
+    rows.append(
+        (f"{what} against a plain client loop, calls", str(client["calls"]), str(ours["calls"]), f"{ours['calls'] / client['calls']:.2f}", "")
+    )
+    rows += _seconds_and_memory(f"{what} against a plain client loop", client, ours)
+    client, ours = found["pull"]["client"], found["pull"]["ours"]
+    what = f"HubSpot: pull {found['pulled']:,} companies against a plain client loop"
+    ratio = ours["wall_s"] / client["wall_s"]
+    return [*rows, _row(what, client, ours, ratio, ours["cpu_s"] / client["cpu_s"], HOLD["hubspot pull"]), _memory(what, client, ours)]
+
+
+def _seconds_and_memory(what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> list[Row]:
+    walls = [f"{side['wall_s']:.2f} s" for side in (theirs, ours)]
+    ratio = f"{ours['wall_s'] / theirs['wall_s']:.2f} (CPU {ours['cpu_s'] / theirs['cpu_s']:.2f})"
+    return [(what, *walls, ratio, ""), _memory(what, theirs, ours)]
+
+
+def _memory(what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> Row:
+    return f"{what}, peak memory", f"{theirs['peak_mib']:.0f} MiB", f"{ours['peak_mib']:.0f} MiB", f"{ours['peak_mib'] / theirs['peak_mib']:.2f}", ""
+
+
+_ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {"core": _core_rows, "bulk": _bulk_rows, "ingest": _ingest_rows, "hubspot": _hubspot_rows}
 
 
 def _row(what: str, baseline: dict[str, Any], ours: dict[str, Any], ratio: float, cpu_ratio: float, hold: float) -> Row:

@@ -8,7 +8,6 @@ rows, and leaves synced Parquet pages; the baseline is handed a session, runs th
 
 import io
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import pyarrow.parquet as pq
 import requests
 from pydantic import SecretStr
 
-from bench.measure import Measure, own_peak_mib, run_child
+from bench.measure import Measure, cpu_s, own_peak_mib, run_child
 from connectors.base import Window
 from connectors.calls import Budget
 from connectors.salesforce.auth import Credentials
@@ -95,15 +94,10 @@ def baseline(box: dict[str, str], into: Path) -> int:
 
 def child(side: str, box: dict[str, str], into: Path) -> None:
     """One measurement, printed as JSON."""
-    began, before = _cpu(), time.perf_counter()
+    began, before = cpu_s(), time.perf_counter()
     rows = {"ours": ours, "baseline": baseline}[side](box, into)
-    found = {"rows": rows, "wall_s": time.perf_counter() - before, "cpu_s": _cpu() - began}
+    found = {"rows": rows, "wall_s": time.perf_counter() - before, "cpu_s": cpu_s() - began}
     print(json.dumps(found | {"peak_mib": own_peak_mib()}))
-
-
-def _cpu() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def measure(accounts: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:

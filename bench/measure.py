@@ -1,6 +1,7 @@
 """One measurement = one process of its own, so that its peak memory is its own; sides alternate, the median counts."""
 
 import json
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,12 @@ def own_peak_mib() -> float:
     """Highest resident memory of this process. Not ru_maxrss: a child starts with its parent's there, and the parent made the lake."""
     lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def cpu_s() -> float:
+    """Seconds of CPU that this process has used."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 @dataclass(frozen=True)
@@ -33,9 +40,9 @@ class Measure:
         )
 
 
-def run_child(module: str, *arguments: str) -> dict[str, Any]:
+def run_child(module: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
     """Runs `python -m module arguments` and reads the JSON it prints last. Its errors go to this process's."""
-    found = subprocess.run([sys.executable, "-m", module, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    found = subprocess.run([python, "-m", module, *arguments], check=False, stdout=subprocess.PIPE, text=True)
     if found.returncode:
         raise SystemExit(f"python -m {module} {' '.join(arguments)} ended with {found.returncode}")
     answer: dict[str, Any] = json.loads(found.stdout.splitlines()[-1])

@@ -42,6 +42,17 @@ def test_bulk_and_ingest_read_the_same_rows(report: Any) -> None:
     assert {"csv", "parquet"} < set(report["ingest"])
 
 
+def test_hubspot_writes_and_reads_the_same_companies(report: Any) -> None:
+    """The benchmark itself compares every value of every side. No rival is installed here, and the report says so."""
+    found = report["hubspot"]
+    assert (found["companies"], found["pulled"]) == (230, 620)
+    assert found["write"]["ours"]["calls"] == 1 + 3 + 3  # the properties once, then each hundred read again and written
+    assert found["write"]["client"]["calls"] == 3
+    assert ("drt-core" in found["write"]) == (found["rival_missing"] == "")
+    assert found["pull"]["ours"]["calls"] == 7 + 1 + 1  # pages of 100; the bin; the properties
+    assert found["pull"]["client"]["calls"] == 7
+
+
 def test_every_part_tells_time_and_peak_memory_of_both_sides(report: Any) -> None:
     for part in ("core", "bulk"):
         for side in ("baseline", "ours"):
