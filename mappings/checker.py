@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, RESULTS, Column
+from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, PRIORITY, RESULTS, Column
 from mappings.expressions import Checked, ExpressionFault, Expressions, nearest
 from mappings.faults import Fault
 from mappings.models import Text
@@ -16,6 +16,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "account": {name: column.type for name, column in ACCOUNTS.items()},
     "csql": {name: column.type for name, column in (ACCOUNTS | ACCOUNT_PRODUCTS | RESULTS).items()},
     "alert": {name: column.type for name, column in (ACCOUNTS | RESULTS).items()},
+    "priority": {name: column.type for name, column in (ACCOUNTS | RESULTS | PRIORITY).items()},
 }
 
 

@@ -25,6 +25,7 @@ _TAKES = {
 _MUST_HOLD: dict[str, tuple[str, ...]] = {
     "tier_label": ("1", "2", "3", "4", "5", "not_scored"),
     "trend": ("up", "flat", "down"),
+    "touch_suggested": ("tech", "hybrid", "high"),
     "motion": ("seat", "tier", "cross_sell"),
     "state": ("Candidate", "Submitted", "Expired"),
 }
@@ -41,7 +42,7 @@ _DIGITS = {
     "seat_use": 3,
     "approach_score": 3,
 }
-_DIGITS |= {"tier": 1, "health_score": 3, "health_tier": 1, "csql_open_count": 2, "seats_suggested": 3, "amount": 9}
+_DIGITS |= {"priority": 3, "tier": 1, "health_score": 3, "health_tier": 1, "csql_open_count": 2, "seats_suggested": 3, "amount": 9}
 _DIGITS |= {"product_score": 3, "parent_score": 3}
 _CHARACTERS = {"config_version": 12, "currency": 3, "external_key": 60, "tier_label": 10}
 

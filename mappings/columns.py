@@ -154,6 +154,9 @@ RESULTS: dict[str, Column] = {
     "capped_by": _c("VARCHAR", "crm", "name of the cap that applies; null = none"),
 }
 
+#: What a share of `priority.yml` may use beyond ACCOUNTS and RESULTS.
+PRIORITY: dict[str, Column] = {"alerts_open": _c("BIGINT", "crm", "alerts of alerts/ that hold now")}
+
 #: What a text of an indicator may name beyond ACCOUNTS columns.
 INDICATOR_SLOTS: dict[str, Column] = {
     "value": _c("DOUBLE", "crm", "the indicator's value"),
@@ -206,6 +209,11 @@ DECISIONS: dict[str, Column] = {
     "worst_product*": _c("VARCHAR", "crm", "the product with the lowest score, where two or more are scored"),
     "parent_score": _c("BIGINT", "crm", "MRR-weighted mean over the account and everyone below it (parent_id); null without a scored child"),
     "parent_lowest*": _c("VARCHAR", "crm", "the account below it with the lowest score, by name"),
+    "priority": _c("BIGINT", "crm", "band and place on the list of whoever works the account, 101 = first; null = on no list"),
+    "touch_suggested": _c("VARCHAR", "crm", "touch model that routing.yml suggests"),
+    "cs_team*": _c("VARCHAR", "crm", "title of the team that routing.yml gives the account to"),
+    "owner_suggested": _c("VARCHAR", "crm", "name of the person routing.yml suggests; null = the CSM is right, or nobody is suggested"),
+    "term_starts_on": _c("DATE", "crm", "first day of the term of the line that ends first"),
     "resynced_at": _c("TIMESTAMPTZ", "crm", "the request answered last (resync runs only)"),
 }
 

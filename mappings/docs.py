@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from mappings import models
+from mappings import models, models_routing
 from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, CSQL_DESIRED, CSQL_SLOTS, DECISIONS, ENTITIES, INDICATOR_SLOTS, REQUIRED, RESULTS, Column
 from mappings.docs_keys import KEYS
+from mappings.docs_keys_routing import ROUTING_KEYS
 from mappings.expressions import FUNCTIONS
 from mappings.load import load
 
@@ -33,6 +34,7 @@ def render(page: str) -> str:
 def tables() -> dict[str, str]:
     """Every table by name."""
     made = {f"keys/{name}": _table(("key", "type", "default", "says"), keys_of(getattr(models, name))) for name in KEYS}
+    made |= {f"keys/{name}": _table(("key", "type", "default", "says"), keys_of(getattr(models_routing, name))) for name in ROUTING_KEYS}
     named = {
         "accounts": ACCOUNTS,
         "account_products": ACCOUNT_PRODUCTS,
@@ -83,7 +85,7 @@ def keys_of(model: type[BaseModel]) -> Iterator[Sequence[str]]:
             continue  # the loader fills them from where the field stands
         default = field.get_default(call_default_factory=True)
         shown = "needed" if default is PydanticUndefined else "–" if default is None else f"`{_plain(default)}`"
-        yield f"`{name}`", _cell(_type(field.annotation)), _cell(shown), KEYS[model.__name__][name]
+        yield f"`{name}`", _cell(_type(field.annotation)), _cell(shown), (KEYS | ROUTING_KEYS)[model.__name__][name]
 
 
 def _plain(value: Any) -> str:

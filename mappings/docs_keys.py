@@ -139,6 +139,19 @@ KEYS: dict[str, dict[str, str]] = {
         "closures": "further days off: MM-DD every year, YYYY-MM-DD once",
         "renewal_days": "renewal starts this many days before the notice deadline, or a third of the term if that is less",
     },
+    "Priority": {
+        "capacity": "accounts on one person's list",
+        "users": "CRM user id → capacity of that person",
+        "bands": "points from which an account is in band 1, 2 or 3; below, it is on no list",
+        "margin": "points below its band's edge before an account leaves the band",
+        "terms": "what makes the points, each with its weight; see below",
+    },
+    "Routing": {
+        "touch": "targets of the mix, rules that suggest a touch model, the amount below which high touch is questioned; see below",
+        "versions": "one organisation each, in force from its day: teams, owners, matrix; see below",
+        "load": "what a person carries, by level; see below",
+        "forecast": "accounts per head and heads, for the month in which high touch breaks; see below",
+    },
     "CrmMapping": {
         "connection": _NAME,
         "vendor": "which connector reads it",

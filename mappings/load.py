@@ -31,6 +31,7 @@ from mappings.models import (
     Writeback,
     WriteField,
 )
+from mappings.models_routing import Priority, Routing
 from mappings.parts import Parts
 from mappings.snapshot import config_version, restore, snapshot
 from mappings.validate import validate
@@ -56,9 +57,11 @@ FILES: dict[str, type[BaseModel]] = {
     "scope.yml": Scope,
     "calendar.yml": Calendar,
     "writeback.yml": Writeback,
+    "priority.yml": Priority,
+    "routing.yml": Routing,
 }
 #: Files that may be absent: their defaults are complete. So may the CSQL policy where there is no rule.
-OPTIONAL = ("scope.yml", "calendar.yml")
+OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml")
 #: Folders that must hold a file.
 NEEDED = ("crm", "indicators", "scores")
 

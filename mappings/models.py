@@ -14,6 +14,8 @@ from mappings.models_base import Model as Model
 from mappings.models_base import Name as Name
 from mappings.models_base import Sql as Sql
 from mappings.models_base import Text as Text
+from mappings.models_routing import Priority as Priority
+from mappings.models_routing import Routing as Routing
 
 
 class Axis(StrEnum):
@@ -398,3 +400,5 @@ class Mappings(Model):
     scope: Scope
     calendar: Calendar
     writeback: Writeback
+    priority: Priority = Priority()
+    routing: Routing = Routing()

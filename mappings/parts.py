@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from mappings.faults import Fault
 from mappings.models import Calendar, CsqlPolicy, Mappings, Products, Scope, Score, Writeback
+from mappings.models_routing import Priority, Routing
 from mappings.yaml_files import Document, Path_
 
 M = TypeVar("M", bound=BaseModel)
@@ -50,6 +51,8 @@ class Parts:
             scope=self.single("scope.yml", Scope) or Scope(),
             calendar=self.single("calendar.yml", Calendar) or Calendar(),
             writeback=_needed(self.writeback),
+            priority=self.single("priority.yml", Priority) or Priority(),
+            routing=self.single("routing.yml", Routing) or Routing(),
         )
 
 

@@ -23,7 +23,7 @@ ACCOUNTS = 24
 MOVERS = range(10)  # accounts that the first run at the terminal would move from tier 4 to 2
 NAMES = ("会社", "佐藤", "株式会社")
 COMMANDS = (
-    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "runs", "deadletters list", "deadletters retry", "holds", "approve",
+    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "today", "runs", "deadletters list", "deadletters retry", "holds", "approve",
     "worker",
 )  # fmt: skip
 REPORT = {

@@ -43,6 +43,7 @@ def decide(
         con.execute("INSERT INTO signal_history BY NAME SELECT * FROM signals")
         con.execute("INSERT INTO product_score_history BY NAME SELECT * FROM product_history")
         con.execute("INSERT INTO family_history BY NAME SELECT * FROM families")
+        con.execute("INSERT INTO assignment_history BY NAME SELECT * FROM assignments")
 
 
 def rows(con: duckdb.DuckDBPyConnection, sql: str) -> list[Row]:

@@ -83,9 +83,11 @@ CREATE OR REPLACE TEMP TABLE decisions AS
 WITH worded AS (
     SELECT r.*, q.csql_flag, q.csql_open_count, q.csql_status_en, q.csql_status_ja, q.csql_suppressed_en, q.csql_suppressed_ja, q.approach_score,
            w.white_space_en, w.white_space_ja, n.best, b.* EXCLUDE (account_id),
+           g.priority, g.touch_suggested, g.cs_team_en, g.cs_team_ja, g.owner_suggested, g.term_starts_on,
            {{worst}} AS worst
     FROM d_row AS r LEFT JOIN d_reason AS n ON n.account_id = r.account_id LEFT JOIN q_account AS q ON q.account_id = r.account_id
     LEFT JOIN d_white_space AS w ON w.account_id = r.account_id LEFT JOIN d_beside AS b ON b.account_id = r.account_id
+    LEFT JOIN assigned AS g ON g.account_id = r.account_id
 )
 SELECT account_id, state, score, score_uncapped, tier, CASE WHEN score IS NULL THEN {{not_scored}} ELSE CAST(tier AS VARCHAR) END AS tier_label,
        trend, delta_28d, deployment, adoption, engagement, outcome, coverage, profile, config_version,
@@ -94,6 +96,7 @@ SELECT account_id, state, score, score_uncapped, tier, CASE WHEN score IS NULL T
        {{exception_en}} AS exception_en, {{exception_ja}} AS exception_ja, {{data_status_en}} AS data_status_en, {{data_status_ja}} AS data_status_ja,
        notice_on, seat_use, usage_as_of, as_of AS scored_at, coalesce(csql_flag, false) AS csql_flag,
        CAST(coalesce(csql_open_count, 0) AS BIGINT) AS csql_open_count, csql_status_en, csql_status_ja, csql_suppressed_en, csql_suppressed_ja,
+       priority, touch_suggested, cs_team_en, cs_team_ja, owner_suggested, term_starts_on,
        approach_score, white_space_en, white_space_ja, product_scores_en, product_scores_ja, product_score, worst_product_en, worst_product_ja,
        parent_score, parent_lowest_en, parent_lowest_ja, CASE WHEN {{resync}} THEN as_of END AS resynced_at
 FROM worded

@@ -27,6 +27,7 @@ class LakeRelations:
     usage_file: str = "usage_file"
     score_history: str = "score_history"
     signal_history: str = "signal_history"
+    assignment_history: str = "assignment_history"
     population_stats: str = "population_stats"
     product_score_history: str = "product_score_history"
     family_history: str = "family_history"

@@ -11,6 +11,7 @@ from connectors.entities import Entity
 from mappings.models import Mappings
 from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal, query_sql
+from worker.steps._assign import assign
 from worker.steps._brake import brake
 from worker.steps._calendar import build_calendar
 from worker.steps._crm import load_masters
@@ -44,6 +45,7 @@ def decide_accounts(
     decide_csqls(con, lake, mappings, moment)
     con.execute(query_sql("decide", "reasons"))
     con.execute(query_sql("decide", "white_space"))
+    assign(con, lake, mappings, moment, run_id=run_id, whole=full)
     cards = scorecards(mappings, read_feeds(con))
     late = [LateFeed(str(name), until) for name, until in con.execute("SELECT feed, as_of_on FROM feeds WHERE late ORDER BY feed").fetchall()]
     slots = reason_slots(mappings) | data_status_slots(cards, late)
@@ -124,7 +126,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     """Leaves decisions, csql_desired, flips, history, signals and brake.json. Keys of new CSQL records are given out with the item's end."""
     moment = moment_of(ctx)
     first = _backfill_first(ctx, moment)
-    con, lake = open_lake(ctx, ("crm_account", "crm_csql", "writes", *HISTORIES))
+    con, lake = open_lake(ctx, ("crm_account", "crm_csql", "crm_user", "writes", "assignment_history", *HISTORIES))
     before = lake.score_history
     if first:
         bring(con, ctx.folder, "past_history", "past_signals")
@@ -137,6 +139,8 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         con.execute("INSERT INTO signals BY NAME SELECT * FROM past_signals")
     for table in ("decisions", "csql_desired", "flips", "history", "signals", "product_history", "families"):
         leave(con, ctx.folder, table)
+    leave(con, ctx.folder, "assignments")
+    leave(con, ctx.folder, "assigned", order="ORDER BY account_id")
     report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))
     leave_json(ctx.folder, "brake.json", report.as_dict())
     stops = report.why and not (ctx.run.dry_run or ctx.mappings.scope.shadow)

@@ -84,6 +84,9 @@ def _history(ctx: StepContext, con: duckdb.DuckDBPyConnection, item: Item) -> li
     if _is_whole(ctx) and (ctx.folder / "population.parquet").exists():
         bring(con, ctx.folder, "population")
         parts.append(ctx.lake.write(con, "SELECT * FROM population", "population_stats", item))
+    if (ctx.folder / "assignments.parquet").exists():
+        bring(con, ctx.folder, "assignments")
+        parts.append(ctx.lake.write(con, "SELECT * FROM assignments", "assignment_history", item))
     return [part for part in parts if part is not None]
 
 

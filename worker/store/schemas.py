@@ -68,6 +68,18 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "run_id": "VARCHAR",
         "as_of": "TIMESTAMPTZ",
     },
+    "assignment_history": {
+        "account_id": "VARCHAR",
+        "on_": "DATE",
+        "priority": "BIGINT",
+        "holder": "VARCHAR",
+        "touch_suggested": "VARCHAR",
+        "team": "VARCHAR",
+        "owner": "VARCHAR",
+        "routing_version": "DATE",
+        "run_id": "VARCHAR",
+        "as_of": "TIMESTAMPTZ",
+    },
     "population_stats": {
         "segment": "VARCHAR",
         "profile": "VARCHAR",
