@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from worker._explain_why import lines
+
 if TYPE_CHECKING:
     from worker.explain import AxisExplained, Explanation, IndicatorExplained
 
@@ -18,6 +20,7 @@ def render(explanation: "Explanation") -> RenderableType:
     parts: list[RenderableType] = [_headline(explanation)]
     if explanation.axes:
         parts.append(_score_tree(explanation))
+    parts.append(_bullets("Why", lines(explanation.why)))
     parts.append(_bullets("Why not updated", explanation.why_not))
     parts.append(_table("To be written", explanation.changes, ("object", "field", "crm_value", "our_value", "disposition", "why")))
     parts.append(

@@ -1,6 +1,7 @@
 """Why an account has its score: score → axes → indicators → the rows and dates behind them; history, writes, and why something was not updated.
 
-Everything comes from what the run left (run folder) and from the lake; nothing is scored again.
+Everything comes from what the run left (run folder) and from the lake. Nothing is scored again but what was kept of earlier scores: to split a
+change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +15,13 @@ import duckdb
 from connectors.values import id_18
 from mappings.models import Axis, Mappings
 from worker._explain_text import render
+from worker._explain_why import Why, why_of
 from worker.runtime import Runtime
 from worker.sql import literal, query_sql
 from worker.steps._crm import build_crm_facts, load_crm
 from worker.steps._lake import FACTS, HISTORIES, open_relations
 from worker.steps._merged import inherited
+from worker.steps._part_history import KEEPING
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._usage import days_sql, load_catalogue, load_usage
 from worker.store import registers, runs
@@ -78,6 +81,7 @@ class Explanation:
     changes: list[Row]
     history: list[Row]
     writes: list[Row]
+    why: Why = field(default_factory=Why)
     why_not: list[str] = field(default_factory=list)
     language: str = "en"  # of texts on records, and of the words here that come from the mappings
 
@@ -99,7 +103,7 @@ def explain_account(opened: Runtime, mappings: Mappings, account: str) -> Explan
         con = open_engine(opened.settings, [opened.lake.root, folder])
         try:
             if _rows(con, f"SELECT 1 FROM {_file(folder, 'accounts')} WHERE account_id = {literal(account)}"):
-                lake = open_relations(con, opened.lake, opened.ledger, mappings, None, (*FACTS, *HISTORIES, "writes"))
+                lake = open_relations(con, opened.lake, opened.ledger, mappings, None, (*FACTS, *HISTORIES, *KEEPING, "writes"))
                 holds = [asdict(h) for h in registers.holds(opened.ledger) if h.record_id == account]
                 letters = [asdict(d) for d in registers.dead_letters(opened.ledger) if d.record_key == account or d.account_id == account]
                 return explain(con, folder, lake, account, opened.mappings(run.mappings_hash), run_id=run.id, holds=holds, letters=letters)
@@ -128,6 +132,8 @@ def explain(
     decision = next(iter(_optional(con, folder, "decisions", mine)), {})
     changes = _optional(con, folder, "changes", f"{mine} ORDER BY object, field")
     sources = _source_rows(con, lake, mappings, moment, account_id)
+    lineage = inherited(con, lake, moment.timezone)
+    why = why_of(con, folder, lineage, mappings, moment, account_id) if account["scope"] == "in" else Why()
     parts = _optional(con, folder, "parts", f"{mine} ORDER BY weight DESC, indicator")
     return Explanation(
         account_id=account_id,
@@ -139,8 +145,9 @@ def explain(
         axes=[_axis(axis.value, decision, parts, mappings, sources) for axis in Axis if any(p["axis"] == axis.value for p in parts)],
         feeds=_optional(con, folder, "feeds", "ORDER BY feed"),
         changes=changes,
-        history=_history(con, inherited(con, lake, moment.timezone), account_id),
+        history=_history(con, lineage, account_id),
         writes=_rows(con, query_sql("explain", "writes", writes=lake.writes, account=literal(account_id), limit=str(WRITES_SHOWN))),
+        why=why,
         why_not=_why_not(account, decision, changes, holds, letters),
         language=mappings.writeback.language,
     )

@@ -17,6 +17,7 @@ from tests.factories import MODIFIED, Lake
 from tests.validation.generated_accounts import FIRST, OUTCOMES_FROM, SETUP_LATE, USAGE_LATE, Case, Row, make_case
 from tests.validation.reference_facts import World
 from tests.validation.reference_scorer import AXES, Config, Reference, as_number
+from tests.validation.split_check import Splits
 from tests.worker.core import RELATIONS, moment, rows
 from worker.steps.decide import _decide_tiers
 from worker.steps.join import join_accounts
@@ -148,7 +149,7 @@ CASES = (
 )  # fmt: skip
 
 
-def compare(case: Case, mappings: Mappings, *, until_found: bool = False) -> tuple[list[str], Counter[str]]:
+def compare(case: Case, mappings: Mappings, *, until_found: bool = False, splits: Splits | None = None) -> tuple[list[str], Counter[str]]:
     """Differences over the days of a case, and what it covered. The reference reads the shipped YAML, whatever the mappings are."""
     both, reference = Both(case), Reference(Config.read(DEFAULTS))
     found: list[str] = []
@@ -162,6 +163,8 @@ def compare(case: Case, mappings: Mappings, *, until_found: bool = False) -> tup
             before, told = told, reference.day(both.world, as_of)
             found += [f"{on} {line}" for line in differences(product_day(both, mappings, as_of, day), told)]
             counts += covered(both.con, told, before)
+            if splits is not None:
+                splits.day(both.con, mappings, on, told)
             if found and until_found:
                 break
     return found, counts
@@ -169,11 +172,15 @@ def compare(case: Case, mappings: Mappings, *, until_found: bool = False) -> tup
 
 @pytest.mark.parametrize("days", [6, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_the_compiled_sql_is_the_written_scorecard(days: int) -> None:
-    found, counts = compare(make_case(ACCOUNTS, days), load())
+    splits = Splits()
+    found, counts = compare(make_case(ACCOUNTS, days), load(), splits=splits)
     print(f"\n{ACCOUNTS} accounts, {days} days: {sum(counts[s] for s in CASES[:3])} account-days in scope, {len(found)} differences")
     print(", ".join(f"{name} {counts[name]}" for name in CASES))
     assert not found, f"{len(found)} differences:\n" + "\n".join(found[:40])
     assert [name for name in CASES if not counts[name]] == [], "the generator no longer covers these"
+    print(f"delta splits: {dict(splits.counts)}")
+    assert not splits.faults, f"{len(splits.faults)} splits do not add up:\n" + "\n".join(splits.faults[:40])
+    assert [part for part in ("profile", "gone", "arrived", "adoption", "held") if not splits.counts[part]] == []
 
 
 def _indicator(mappings: Mappings, name: str, **changed: Any) -> Mappings:

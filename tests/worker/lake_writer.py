@@ -16,6 +16,7 @@ from worker.run import finish_run, start_run
 from worker.runtime import Runtime
 from worker.settings import Settings
 from worker.steps import decide, diff, join, score
+from worker.steps._part_history import part_files
 from worker.store.registers import UsageFileRow, put_usage_file
 
 _HISTORY = {"score_history": "history", "signal_history": "signals", "population_stats": "population"}
@@ -43,7 +44,7 @@ def open_core(settings: Settings, lakes: Mapping[str, Lake]) -> Runtime:
     def keep(ctx: StepContext, item: Item) -> Outcome:
         con = ctx.engine()
         parts = [ctx.lake.write(con, f"SELECT * FROM read_parquet('{ctx.folder}/{file}.parquet')", table, item) for table, file in _HISTORY.items()]
-        return Outcome(lake_files=[p for p in parts if p])
+        return Outcome(lake_files=[p for p in parts if p] + part_files(ctx, con, item))
 
     steps: dict[str, Any] = {
         "load": SimpleNamespace(__name__="load", plan=_all, run=load),

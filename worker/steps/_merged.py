@@ -22,9 +22,9 @@ def inherited(con: duckdb.DuckDBPyConnection, lake: LakeRelations, timezone: str
     con.execute(query_sql("merged", "lines", zone=literal(timezone), accounts=lake.crm[Entity.ACCOUNT], history=lake.score_history))
     if not any_rows(con, "g_line"):
         return lake
-    past = (lake.score_history, lake.signal_history, lake.product_score_history, lake.family_history)
-    scores, signals, products, families = (query_sql("merged", "inherited", history=history) for history in past)
-    return replace(lake, score_history=scores, signal_history=signals, product_score_history=products, family_history=families)
+    past = (lake.score_history, lake.signal_history, lake.product_score_history, lake.family_history, lake.part_history)
+    scores, signals, products, families, parts = (query_sql("merged", "inherited", history=history) for history in past)
+    return replace(lake, score_history=scores, signal_history=signals, product_score_history=products, family_history=families, part_history=parts)
 
 
 def written_before(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], frozenset[str | None]]:

@@ -32,6 +32,8 @@ class LakeRelations:
     product_score_history: str = "product_score_history"
     family_history: str = "family_history"
     writes: str = "writes"
+    part_history: str = "part_history"
+    scorecard_history: str = "scorecard_history"
     csql_keys: str = "(SELECT NULL::VARCHAR AS external_key WHERE false)"
     home: str = ""
     others: dict[str, str] = field(default_factory=dict)

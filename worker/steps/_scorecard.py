@@ -4,10 +4,10 @@ The rules are those of docs/architecture.md, "Score arithmetic". All sums are ov
 the last bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mappings.models import Axis, Boolean, Indicator, Linear, Mappings, Profile
+from mappings.models import Axis, Boolean, Indicator, Linear, Mappings, Profile, Steps
 from mappings.snapshot import config_version
 from worker.sql import literal
 
@@ -115,7 +115,11 @@ def missing_sql(indicator: Indicator, feed: Feed, value: str, observed: str) -> 
 
 def points_sql(indicator: Indicator, value: str) -> str:
     """Points of a value that is there."""
-    mapping = indicator.mapping
+    return points_of_sql(indicator.mapping, value)
+
+
+def points_of_sql(mapping: Linear | Steps | Boolean, value: str) -> str:
+    """Points of a value by these anchors; null where the value is null, but by steps and yes/no 0."""
     if isinstance(mapping, Linear):
         return f"(greatest(0.0::DOUBLE, least(1.0::DOUBLE, ({value} - {_num(mapping.bad)}) / ({_num(mapping.good)} - {_num(mapping.bad)}))) * 100)"
     if isinstance(mapping, Boolean):
@@ -159,6 +163,25 @@ def total_sql(card: Scorecard) -> str:
     """The score before caps and rounding."""
     points = _sum(f"coalesce({axis.value} * {_num(card.axis_weight(axis))}, 0.0::DOUBLE)" for axis in Axis if card.axis_weight(axis) > 0)
     return f"({points} / nullif({total_weight_sql(card)}, 0))"
+
+
+def axis_total_sql(axes: Sequence[tuple[float, Sequence[tuple[str, float]]]]) -> str:
+    """The same from (weight of the axis, (points, weight inside it)): the arithmetic of `axis_sql` and `total_sql`, to the last bit."""
+    parts = [
+        (
+            "("
+            + _sum(f"coalesce({p} * {_num(w)}, 0.0::DOUBLE)" for p, w in found)
+            + " / nullif("
+            + _sum(f"(CASE WHEN {p} IS NULL THEN 0.0::DOUBLE ELSE {_num(w)} END)" for p, w in found)
+            + ", 0))",
+            weight,
+        )
+        for weight, found in axes
+        if weight > 0
+    ]
+    points = _sum(f"coalesce({axis} * {_num(weight)}, 0.0::DOUBLE)" for axis, weight in parts)
+    weights = _sum(f"(CASE WHEN {axis} IS NULL THEN 0.0::DOUBLE ELSE {_num(weight)} END)" for axis, weight in parts)
+    return f"({points} / nullif({weights}, 0))"
 
 
 def axes_present_sql(card: Scorecard) -> str:

@@ -29,14 +29,14 @@ def reason_slots(mappings: Mappings) -> dict[str, str]:
     """Slots of the `decisions` query that hold the reasons. `worst` is left out when an exception holds the score down: it is the reason then."""
     slots = {
         "worst": "n.worst",
-        "cause": f"coalesce({_held_sql(mappings)}, {case_sql('worst.indicator', [(i.name, literal(i.cause)) for i in _all(mappings)])})",
+        "cause": f"coalesce({held_sql()}, {case_sql('worst.indicator', [(i.name, literal(i.cause)) for i in _all(mappings)])})",
     }
     for lang in ("en", "ja"):
         low = case_sql("worst.indicator", [(i.name, text_sql(getattr(i.reasons.low, lang), lang, _slots("worst"))) for i in _all(mappings)])
         high = case_sql("best.indicator", [(i.name, text_sql(getattr(i.reasons.high, lang), lang, _slots("best"))) for i in _all(mappings)])
         action = case_sql("worst.indicator", [(i.name, text_sql(getattr(i.action, lang), lang, _slots("worst"))) for i in _all(mappings)])
         caps = case_sql("capped_by", [(c.name, text_sql(getattr(c.text, lang), lang)) for c in mappings.score.caps])
-        slots |= {f"main_reason_{lang}": f"coalesce(CASE WHEN {_held_sql(mappings)} IS NOT NULL THEN {caps} END, {low})"}
+        slots |= {f"main_reason_{lang}": f"coalesce(CASE WHEN {held_sql()} IS NOT NULL THEN {caps} END, {low})"}
         slots |= {f"strength_{lang}": high, f"next_action_{lang}": action, f"exception_{lang}": caps}
     return slots
 
@@ -49,7 +49,7 @@ def _slots(which: str) -> Mapping[str, str]:
     return {"value": f"{which}.value", "points": f"{which}.points"}
 
 
-def _held_sql(mappings: Mappings) -> str:
+def held_sql() -> str:
     """The exception's name where it changed the published score, else null."""
     return "(CASE WHEN capped_by IS NOT NULL AND score < score_uncapped - 0.5 THEN capped_by END)"
 

@@ -18,10 +18,12 @@ from worker.steps._crm import load_masters
 from worker.steps._csql import build_signals, decide_csqls
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._merged import inherited
+from worker.steps._part_history import KEEPING, keep_past, leave_past, start_past, with_past
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._rollup import circle_note, decide_products
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
+from worker.steps._why import add_why
 from worker.steps._words import LateFeed, data_status_slots, reason_slots
 from worker.steps.join import join_accounts
 from worker.steps.score import read_feeds, score_all
@@ -50,6 +52,7 @@ def decide_accounts(
     late = [LateFeed(str(name), until) for name, until in con.execute("SELECT feed, as_of_on FROM feeds WHERE late ORDER BY feed").fetchall()]
     slots = reason_slots(mappings) | data_status_slots(cards, late)
     con.execute(query_sql("decide", "decisions", not_scored=literal(_not_scored_value(mappings)), resync=literal(resync), **slots))
+    add_why(con, lake, mappings, moment)
     _load_alerts(con, mappings)
     con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
 
@@ -102,6 +105,7 @@ def backfill(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mapp
     """
     for table, source in (("b_history", lake.score_history), ("b_signals", lake.signal_history)):
         con.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM {source} LIMIT 0")
+    start_past(con)
     for day in past_days(mappings, moment.on):
         _score_past(con, lake, mappings, moment.end_of(day), run_id)
     return replace(lake, score_history=_with(lake.score_history, "b_history"), signal_history=_with(lake.signal_history, "b_signals"))
@@ -115,6 +119,7 @@ def _score_past(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: M
     build_signals(con, lake, mappings, moment, run_id, "b_history", "b_signals")
     con.execute("INSERT INTO b_history BY NAME SELECT * FROM history")
     con.execute("INSERT INTO b_signals BY NAME SELECT * FROM signals")
+    keep_past(con, moment, run_id)
 
 
 # --- the step ------------------------------------------------------------------------------------------------------------------------------------
@@ -126,12 +131,13 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     """Leaves decisions, csql_desired, flips, history, signals and brake.json. Keys of new CSQL records are given out with the item's end."""
     moment = moment_of(ctx)
     first = _backfill_first(ctx, moment)
-    con, lake = open_lake(ctx, ("crm_account", "crm_csql", "crm_user", "writes", "assignment_history", *HISTORIES))
+    con, lake = open_lake(ctx, ("crm_account", "crm_csql", "crm_user", "writes", "assignment_history", *HISTORIES, *KEEPING))
     before = lake.score_history
     if first:
         bring(con, ctx.folder, "past_history", "past_signals")
         lake = replace(lake, score_history=_with(lake.score_history, "past_history"), signal_history=_with(lake.signal_history, "past_signals"))
-    bring(con, ctx.folder, "accounts", "account_products", "feeds", "scores", "parts", "product_scores")
+    bring(con, ctx.folder, "accounts", "account_products", "feeds", "scores", "parts", "product_scores", "points")
+    lake = with_past(con, ctx.folder, lake) if first else lake
     whole = ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
     decide_accounts(con, lake, ctx.mappings, moment, run_id=ctx.run.id, resync=ctx.run.kind == RunKind.RESYNC, full=whole)
     if first:
@@ -161,6 +167,7 @@ def _backfill_first(ctx: StepContext, moment: Moment) -> bool:
     con.execute("CREATE TEMP VIEW past_signals AS SELECT * FROM b_signals")
     leave(con, ctx.folder, "past_history")
     leave(con, ctx.folder, "past_signals")
+    leave_past(con, ctx.folder)
     con.close()
     return True
 

@@ -13,6 +13,7 @@ from sqlalchemy import Executable
 from worker.items import Item, LakeFile, NewItem, Outcome, RunKind, StepContext
 from worker.sql import query_sql
 from worker.steps._lake import bring, moment_of, table_of
+from worker.steps._part_history import part_files
 from worker.store import deliveries, registers
 
 #: file of the run folder -> lake table that it is appended to.
@@ -37,7 +38,7 @@ def plan(ctx: StepContext) -> list[NewItem]:
 
 
 def run(ctx: StepContext, item: Item) -> Outcome:
-    """Reads the run folder only; leaves lake parts of history and, for full runs, the population's medians."""
+    """Reads the run folder, and which parts of scores the lake has; leaves lake parts of history and, for full runs, the population's medians."""
     con = ctx.engine()
     bring(con, ctx.folder, "changes", "flips", *_left(ctx))
     results = ctx.lake.relation(sorted(ctx.folder.glob("results-*.parquet")), RESULTS, filename=True)
@@ -87,7 +88,7 @@ def _history(ctx: StepContext, con: duckdb.DuckDBPyConnection, item: Item) -> li
     if (ctx.folder / "assignments.parquet").exists():
         bring(con, ctx.folder, "assignments")
         parts.append(ctx.lake.write(con, "SELECT * FROM assignments", "assignment_history", item))
-    return [part for part in parts if part is not None]
+    return [part for part in parts if part is not None] + part_files(ctx, con, item)
 
 
 # --- dead letters --------------------------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """score: indicators → axes → score, with the parts that made each, per account and per account and product.
 
-Leaves `scores`, `parts`, `product_scores`, `product_parts` and `population` in the run folder. `population.parquet` has the columns of the lake's
-`population_stats`; full runs append it there.
+Leaves `scores`, `parts`, `points`, `scorecards`, `product_scores`, `product_parts` and `population` in the run folder. `population.parquet` has the
+columns of the lake's `population_stats`; full runs append it there.
 """
 
 import duckdb
@@ -11,6 +11,7 @@ from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal
 from worker.steps import _scorecard as card_
 from worker.steps._lake import bring, leave, moment_of, open_lake
+from worker.steps._points import build_points
 from worker.steps._products import bring_up, build_product_rows, publish_products
 from worker.steps._scorecard import ACCOUNT, PRODUCT, Feed, Grain, Scorecard, scorecards
 from worker.steps._texts import joined_sql
@@ -30,7 +31,7 @@ def read_feeds(con: duckdb.DuckDBPyConnection, relation: str = "feeds") -> dict[
 
 
 def score_accounts(con: duckdb.DuckDBPyConnection, mappings: Mappings, *, full: bool, frozen_population: str = "population_stats") -> None:
-    """Temp tables `scores`, `parts` and `population` from `accounts`, `account_products` and `feeds`.
+    """Temp tables `scores`, `parts`, `population`, `scorecards` and view `points` from `accounts`, `account_products` and `feeds`.
 
     `full`: medians are taken from this very run and become the population of the increments after it; else from `frozen_population`.
     """
@@ -39,6 +40,7 @@ def score_accounts(con: duckdb.DuckDBPyConnection, mappings: Mappings, *, full: 
     used = _used_indicators(cards)
     _evaluate(con, mappings, cards, used, feeds, ACCOUNT)
     _weigh(con, mappings, cards, feeds, ACCOUNT)
+    build_points(con, mappings)
     con.execute("CREATE OR REPLACE TEMP TABLE population AS " + (_medians_sql(cards) if full else _frozen_sql(frozen_population)))
     _build_parts(con, cards, ACCOUNT)
 
@@ -214,6 +216,8 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     leave(con, ctx.folder, "product_scores", order="ORDER BY account_id, product")
     leave(con, ctx.folder, "product_parts", order="ORDER BY account_id, product, axis, indicator")
     leave(con, ctx.folder, "parts", order="ORDER BY account_id, axis, indicator")
+    leave(con, ctx.folder, "points")
+    leave(con, ctx.folder, "scorecards")
     leave(con, ctx.folder, "population", [*_POPULATION_COLUMNS, *_stamp(ctx)], order="ORDER BY segment, profile, indicator")
     states = con.execute("SELECT state, count(*) FROM scores GROUP BY state").fetchall()
     return Outcome(stats={f"accounts.{state}": float(n) for state, n in states})
