@@ -23,6 +23,8 @@ def check_rules(checker: Checker) -> Iterator[Fault]:
         document = checker.parts.documents[("alerts", name)]
         yield from checker.sql(document, ("when",), alert.when, "alert", "boolean")
         yield from checker.text(document, ("text",), alert.text, "alert")
+        if alert.recovered is not None:
+            yield from checker.text(document, ("recovered",), alert.recovered, "alert")
     scope = checker.parts.single("scope.yml", Scope)
     if scope is not None:
         yield from checker.sql(checker.parts.documents[("scope.yml", "scope.yml")], ("include",), scope.include, "account", "boolean")

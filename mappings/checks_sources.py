@@ -12,7 +12,7 @@ from mappings.checker import Checker
 from mappings.expressions import ExpressionFault, nearest
 from mappings.faults import Fault
 from mappings.models import Calendar, Products, UsageSource
-from mappings.yaml_files import Document
+from mappings.yaml_files import Document, Path_
 
 _NEEDED = {"events": ("day",), "snapshot": ("metric", "value", "occurred_at")}
 _STRAY = {"events": ("metric", "value", "occurred_at"), "snapshot": ("user_key", "feature", "day", "events", "seconds", "row_id")}
@@ -36,7 +36,7 @@ def check_sources(checker: Checker) -> Iterator[Fault]:
         yield from _products(checker.parts.documents[("products.yml", "products.yml")], products)
     calendar = checker.parts.single("calendar.yml", Calendar)
     if calendar is not None:
-        yield from _calendar(checker.parts.documents[("calendar.yml", "calendar.yml")], calendar)
+        yield from _calendar(checker, checker.parts.documents[("calendar.yml", "calendar.yml")], calendar)
 
 
 # --- usage ---------------------------------------------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def _products(document: Document, products: Products) -> Iterator[Fault]:
                 yield document.fault(("products", place, "advanced_features", at), f"`{name}` is also a core feature", "a feature is one of the two")
 
 
-def _calendar(document: Document, calendar: Calendar) -> Iterator[Fault]:
+def _calendar(checker: Checker, document: Document, calendar: Calendar) -> Iterator[Fault]:
     yield from _timezone(document, calendar.timezone)
     countries = {code for row in COUNTRIES.values() for code in row[1:]}
     if calendar.country not in countries:
@@ -154,6 +154,27 @@ def _calendar(document: Document, calendar: Calendar) -> Iterator[Fault]:
             yield document.fault(("closures", place), f"`{text}` is no date", "write MM-DD for every year or YYYY-MM-DD for one day")
     if calendar.renewal_days < 1:
         yield document.fault(("renewal_days",), f"is {calendar.renewal_days}", "write at least 1")
+    yield from _events(checker, document, calendar)
+
+
+def _events(checker: Checker, document: Document, calendar: Calendar) -> Iterator[Fault]:
+    products = checker.parts.single("products.yml", Products)
+    known = [product.code for product in products.products] if products is not None else None
+    for place, event in enumerate(calendar.events):
+        at: Path_ = ("events", place)
+        for key, text in (("first", event.first), ("last", event.last)):
+            if not _is_closure(text):
+                yield document.fault((*at, key), f"`{text}` is no date", "write MM-DD for every year or YYYY-MM-DD for one day")
+        if len(event.first) != len(event.last):
+            yield document.fault((*at, "last"), "is written unlike `first`", "write both as MM-DD or both as YYYY-MM-DD")
+        elif len(event.first) == 10 and event.last < event.first:
+            yield document.fault((*at, "last"), f"`{event.last}` lies before `{event.first}`", "turn the two around")
+        for language, text in (("en", event.title.en), ("ja", event.title.ja)):
+            if "{" in text or "}" in text:
+                yield document.fault((*at, "title", language), "holds a slot, but an event has no row", "write plain words")
+        for n, code in enumerate(event.products):
+            if known is not None and code not in known:
+                yield document.fault((*at, "products", n), f"there is no product `{code}` in products.yml", nearest(code, known))
 
 
 def _is_closure(text: str) -> bool:

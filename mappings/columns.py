@@ -112,6 +112,26 @@ ACCOUNTS: dict[str, Column] = {
     "outcomes": _c("BIGINT", "outcome", "outcome records in 365 days"),
     "outcome_change": _c("DOUBLE", "outcome", "mean change against baseline in percent over the outcomes in 365 days"),
     "outcome_last_on": _c("DATE", "outcome", "last outcome record"),
+    # for alerts: usage that is low against the account's own past, escalations, the last answer, incidents
+    "anomaly_product": _c("VARCHAR", "usage", "product whose use is low and lost most; empty = the export names no products"),
+    "anomaly_since_on": _c("DATE", "usage", "day since which its use is low"),
+    "anomaly_normal": _c("BIGINT", "usage", "events its window usually holds: five business days, or one monthly close"),
+    "anomaly_now": _c("BIGINT", "usage", "events the window that ends at usage_as_of holds: five business days, or 38 days for a monthly close"),
+    "anomaly_rhythm": _c("VARCHAR", "usage", "rhythm of that product, daily or monthly_close"),
+    "anomaly_until_on": _c("DATE", "usage", "last day of the window"),
+    "anomaly_note_en": _c("VARCHAR", "usage", "events of calendar.yml (annotate) in the week before it began"),
+    "anomaly_note_ja": _c("VARCHAR", "usage", "the same in Japanese"),
+    "tickets_28d": _c("BIGINT", "ticket", "tickets opened in 28 days; null = never any"),
+    "tickets_prev_84d": _c("BIGINT", "ticket", "tickets opened in the 84 days before them; null = never any"),
+    "tickets_open_over_7d": _c("BIGINT", "ticket", "tickets open for seven days or longer; null = never any"),
+    "escalation_state": _c("VARCHAR", "ticket", "open, recovered, fan (answered NPS 9 or 10 after it); null = never any"),
+    "escalated_on": _c("DATE", "ticket", "day the oldest open escalated ticket was opened"),
+    "escalation_recovered_on": _c("DATE", "ticket", "day the last escalated ticket was closed; null while one is open"),
+    "nps_last_score": _c("DOUBLE", "survey", "last NPS answer, 0..10"),
+    "incidents_90d": _c("BIGINT", "crm", "incidents of calendar.yml in 90 days that touched an owned product; null = none"),
+    "incident_last_on": _c("DATE", "crm", "last day of the latest of them"),
+    "incident_title_en": _c("VARCHAR", "crm", "its title"),
+    "incident_title_ja": _c("VARCHAR", "crm", "its title in Japanese"),
     # human-owned fields, read only
     "override_score": _c("BIGINT", "human", "a person's score; null = none or lapsed"),
     "override_until": _c("DATE", "human", "last day of the override"),
@@ -162,6 +182,12 @@ INDICATOR_SLOTS: dict[str, Column] = {
     "value": _c("DOUBLE", "crm", "the indicator's value"),
     "points": _c("DOUBLE", "crm", "the indicator's points, 0..100"),
     "main_product_title": _c("VARCHAR", "crm", "title of the main product in the text's language, from products.yml"),
+}
+
+#: What a text of an alert may name beyond ACCOUNTS, RESULTS and the main product's title.
+ALERT_SLOTS: dict[str, Column] = {
+    "anomaly_product_title": _c("VARCHAR", "crm", "title of anomaly_product in the text's language"),
+    "incident_title": _c("VARCHAR", "crm", "title of the latest incident in the text's language"),
 }
 
 #: What a text of a CSQL rule or gate may name beyond ACCOUNTS, ACCOUNT_PRODUCTS and RESULTS.
@@ -221,6 +247,13 @@ DECISIONS: dict[str, Column] = {
     "owner_suggested": _c("VARCHAR", "crm", "name of the person routing.yml suggests; null = the CSM is right, or nobody is suggested"),
     "term_starts_on": _c("DATE", "crm", "first day of the term of the line that ends first"),
     "resynced_at": _c("TIMESTAMPTZ", "crm", "the request answered last (resync runs only)"),
+    "usage_anomaly*": _c("VARCHAR", "crm", "product, what is usual, what is now, in words; null = use is as usual"),
+    "anomaly_since_on": _c("DATE", "crm", "day since which use is low"),
+    "escalation_state": _c("VARCHAR", "crm", "open, recovered, fan; null = never any"),
+    "escalated_on": _c("DATE", "crm", "day the oldest open escalated ticket was opened"),
+    "escalation_recovered_on": _c("DATE", "crm", "day the last escalated ticket was closed"),
+    "nps_due_on": _c("DATE", "crm", "day 30 or 90 of the contract whose NPS question has no answer yet"),
+    "managed_by": _c("VARCHAR", "crm", "direct or partner"),
 }
 
 #: Columns of `csql_desired` that a field of writeback.yml (object csql) may take.

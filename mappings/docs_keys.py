@@ -114,6 +114,8 @@ KEYS: dict[str, dict[str, str]] = {
         "channel": "where it goes",
         "cooldown_days": "days before the same account is told again",
         "text": "the message; no names, no contact data",
+        "recovered": "the message when it no longer holds, sent once if the alert was; left out = none",
+        "scored_only": "false: it also holds for accounts without a score",
     },
     # the rest
     "Products": {"products": "the catalogue, in the order in which white space is listed"},
@@ -138,6 +140,23 @@ KEYS: dict[str, dict[str, str]] = {
         "country": "two letters; its public holidays are no business days",
         "closures": "further days off: MM-DD every year, YYYY-MM-DD once",
         "renewal_days": "renewal starts this many days before the notice deadline, or a third of the term if that is less",
+        "events": "days unlike others",
+        "anomaly": "when use counts as low",
+    },
+    "CalendarEvent": {
+        "name": "for the log",
+        "title": "said where the event is named; without slots",
+        "first": "first day: MM-DD every year, YYYY-MM-DD once",
+        "last": "last day, inclusive; a yearly one before `first` lies in the next year",
+        "effect": "mute: use is not judged on these days; annotate: it is, and the text names the event; incident: ours, it counts as exposure",
+        "products": "product codes; empty = all",
+        "accounts": "account ids; empty = all",
+    },
+    "Anomaly": {
+        "baseline_weeks": "weeks before that a daily product is compared with",
+        "baseline_closings": "monthly closes before that a monthly_close product is compared with",
+        "share": "low = below this share of what is already low for the account (its tenth percentile, or two robust deviations below its median)",
+        "sigmas": "and by more than this many standard deviations of a count of that size, so that few events raise nothing",
     },
     "Priority": {
         "capacity": "accounts on one person's list",

@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
+from mappings.models_alerts import Alert as Alert
+from mappings.models_alerts import Anomaly as Anomaly
+from mappings.models_alerts import CalendarEvent as CalendarEvent
 from mappings.models_base import Model as Model
 from mappings.models_base import Name as Name
 from mappings.models_base import Sql as Sql
@@ -174,15 +177,6 @@ class CsqlPolicy(Model):
     open_states: list[str] = Field(default=["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"])
 
 
-# --- alerts/<name>.yml ---------------------------------------------------------------------------------------------------------------------------
-class Alert(Model):
-    name: Name
-    when: Sql
-    channel: Literal["log", "slack"]
-    cooldown_days: int = Field(default=7, ge=0)
-    text: Text
-
-
 # --- products.yml --------------------------------------------------------------------------------------------------------------------------------
 class Product(Model):
     code: str = Field(min_length=1)
@@ -212,6 +206,8 @@ class Calendar(Model):
     country: str = "JP"
     closures: list[str] = Field(default_factory=lambda: ["12-29", "12-30", "12-31", "01-02", "01-03"])  # MM-DD or YYYY-MM-DD
     renewal_days: int = 90  # renewal starts min(this, a third of the term) before the notice deadline
+    events: list[CalendarEvent] = Field(default_factory=list)
+    anomaly: Anomaly = Anomaly()
 
 
 # --- crm/<connection>.yml ------------------------------------------------------------------------------------------------------------------------

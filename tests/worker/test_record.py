@@ -76,7 +76,12 @@ class Given:
         for name, rows in self.results.items():
             write(ctx.folder, f"results-{name}", RESULT, rows)
         write(ctx.folder, "flips", FLIP, [(*flip[:4], ctx.run.as_of.date(), *flip[5:]) for flip in self.flips])
-        for name, table in (("history", "score_history"), ("signals", "signal_history"), ("population", "population_stats")):
+        for name, table in (
+            ("history", "score_history"),
+            ("signals", "signal_history"),
+            ("anomalies", "anomaly_history"),
+            ("population", "population_stats"),
+        ):
             rows = self.history if name == "history" else []
             con = duckdb.connect()
             con.execute(f"CREATE TABLE t ({', '.join(f'{n} {k}' for n, k in SCHEMAS[table].items())})")

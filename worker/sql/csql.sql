@@ -22,12 +22,16 @@ WITH paired AS (
     SELECT coalesce(t.account_id, e.account_id) AS account_id, coalesce(t.product, e.product) AS product, coalesce(t.rule, e.rule) AS rule,
            t.account_id IS NOT NULL AS today, e.closing, e.newest
     FROM q_true AS t FULL JOIN q_earlier AS e ON e.account_id = t.account_id AND e.product = t.product AND e.rule = t.rule
+), asked AS (
+    SELECT p.*, s.state = 'scored' OR (s.state = 'not_scored' AND coalesce(NOT c.scored_only, false)) AS answers
+    FROM paired AS p JOIN scores AS s ON s.account_id = p.account_id LEFT JOIN d_alert_config AS c ON c.rule = p.rule
+    WHERE p.rule IN (SELECT rule FROM q_rule)
 )
-SELECT b.account_id, b.product, b.rule, b.newest, s.state = 'scored' AS answers,
-       CASE WHEN s.state = 'scored' THEN b.today ELSE coalesce(b.newest.signal, false) END AS signal,
-       CASE WHEN s.state <> 'scored' THEN CASE WHEN b.newest.signal THEN b.newest.since_on END
+SELECT b.account_id, b.product, b.rule, b.newest, b.answers,
+       CASE WHEN b.answers THEN b.today ELSE coalesce(b.newest.signal, false) END AS signal,
+       CASE WHEN NOT b.answers THEN CASE WHEN b.newest.signal THEN b.newest.since_on END
             WHEN b.today THEN CASE WHEN b.closing.signal THEN b.closing.since_on ELSE {{on}} END END AS since_on
-FROM paired AS b JOIN scores AS s ON s.account_id = b.account_id WHERE b.rule IN (SELECT rule FROM q_rule);
+FROM asked AS b;
 
 -- name: signals
 -- Rows of signal_history: only where the answer or its beginning changed. Never having been true is no row.

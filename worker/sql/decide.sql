@@ -74,8 +74,9 @@ SELECT coalesce(l.account_id, h.account_id) AS account_id, l.worst, h.best FROM 
 CREATE OR REPLACE TEMP VIEW d_row AS
 SELECT a.* EXCLUDE (scope, excluded_why), r.score AS health_score, r.tier AS health_tier, r.trend AS health_trend, r.delta_28d AS health_delta_28d, r.coverage,
        r.deployment, r.adoption, r.engagement, r.outcome, r.profile, r.capped_by, r.state, r.why, r.why_ja, r.score, r.score_uncapped, r.tier, r.trend,
-       r.delta_28d, r.config_version, m.title_en AS main_product_title_en, m.title_ja AS main_product_title_ja
-FROM accounts AS a JOIN d_result AS r ON r.account_id = a.account_id LEFT JOIN j_product AS m ON m.product = a.main_product
+       r.delta_28d, r.config_version, m.title_en AS main_product_title_en, m.title_ja AS main_product_title_ja,
+       coalesce(y.title_en, 'All products') AS anomaly_product_title_en, coalesce(y.title_ja, '全体') AS anomaly_product_title_ja
+FROM accounts AS a JOIN d_result AS r ON r.account_id = a.account_id LEFT JOIN j_product AS m ON m.product = a.main_product LEFT JOIN j_product AS y ON y.product = a.anomaly_product
 WHERE a.scope = 'in';
 
 -- name: decisions
@@ -98,7 +99,9 @@ SELECT account_id, state, score, score_uncapped, tier, CASE WHEN score IS NULL T
        CAST(coalesce(csql_open_count, 0) AS BIGINT) AS csql_open_count, csql_status_en, csql_status_ja, csql_suppressed_en, csql_suppressed_ja,
        priority, touch_suggested, cs_team_en, cs_team_ja, owner_suggested, term_starts_on,
        approach_score, white_space_en, white_space_ja, product_scores_en, product_scores_ja, product_score, worst_product_en, worst_product_ja,
-       parent_score, parent_lowest_en, parent_lowest_ja, CASE WHEN {{resync}} THEN as_of END AS resynced_at
+       parent_score, parent_lowest_en, parent_lowest_ja, CASE WHEN {{resync}} THEN as_of END AS resynced_at,
+       {{usage_anomaly_en}} AS usage_anomaly_en, {{usage_anomaly_ja}} AS usage_anomaly_ja, anomaly_since_on, escalation_state, escalated_on,
+       escalation_recovered_on, {{nps_due_on}} AS nps_due_on, CASE WHEN partner_id IS NULL THEN 'direct' ELSE 'partner' END AS managed_by
 FROM worded
 UNION ALL BY NAME
 -- no longer served: only what is said of its CSQLs still changes
@@ -114,10 +117,15 @@ SELECT p.account_id, string_agg(g.title_en, ', ' ORDER BY coalesce(p.fit, 0) // 
 FROM account_products AS p JOIN j_product AS g ON g.product = p.product WHERE NOT p.owned AND g.sell GROUP BY p.account_id;
 
 -- name: alerts
-SELECT account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja FROM d_row WHERE state = 'scored' AND coalesce(TRY(CAST(({{when}}) AS BOOLEAN)), false)
+SELECT account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja FROM d_row WHERE state IN ({{states}}) AND coalesce(TRY(CAST(({{when}}) AS BOOLEAN)), false)
+
+-- name: recovered
+-- An alert with words for it that held when last looked at and holds no more.
+SELECT r.account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja
+FROM d_row AS r JOIN signals AS s ON s.account_id = r.account_id AND s.rule = {{rule}} AND NOT s.signal
 
 -- name: flips
--- Where an answer changed: a tier, an alert that began, a CSQL that moved. `text` is in the language of the records.
+-- Where an answer changed: a tier, an alert that began (value true) or is over (false), a CSQL that moved. `text` is in the language of the records.
 CREATE OR REPLACE TEMP TABLE flips AS
 SELECT 'tier' AS kind, 'tier' AS rule, r.account_id, '' AS product, {{on}} AS on_,
        coalesce(CAST(r.newest.tier AS VARCHAR), '–') || '→' || coalesce(CAST(r.tier AS VARCHAR), '–') AS value,
@@ -126,6 +134,9 @@ FROM d_result AS r WHERE r.newest IS NOT NULL AND r.newest.tier IS DISTINCT FROM
 UNION ALL
 SELECT 'alert', substr(s.rule, 7), s.account_id, '', {{on}}, 'true', c.channel, c.cooldown_days, a.text_{{language}}
 FROM signals AS s JOIN d_alert AS a ON a.account_id = s.account_id AND a.rule = s.rule JOIN d_alert_config AS c ON c.rule = s.rule WHERE s.signal
+UNION ALL
+SELECT 'alert', substr(d.rule, 7), d.account_id, '', {{on}}, 'false', c.channel, c.cooldown_days, d.text_{{language}}
+FROM d_recovered AS d JOIN d_alert_config AS c ON c.rule = d.rule
 UNION ALL
 SELECT 'csql', coalesce(rule, 'by hand'), account_id, coalesce(product, ''), {{on}}, move || ' ' || state, NULL, NULL, title_{{language}}
 FROM csql_desired WHERE move IN ('open', 'expire', 'resume', 'merge')

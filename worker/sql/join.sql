@@ -80,12 +80,14 @@ WITH facts AS (
            nf.nps_180d, CASE WHEN {{has_survey}} THEN coalesce(nf.nps_answers_180d, 0) END AS nps_answers_180d, nf.nps_last_on,
            CASE WHEN {{has_opportunity}} THEN coalesce(qf.opportunities_open, 0) END AS opportunities_open,
            CASE WHEN {{has_opportunity}} THEN coalesce(qf.expansion_open, 0) END AS expansion_open,
-           CASE WHEN {{has_outcome}} THEN coalesce(rf.outcomes, 0) END AS outcomes, rf.outcome_change, rf.outcome_last_on
+           CASE WHEN {{has_outcome}} THEN coalesce(rf.outcomes, 0) END AS outcomes, rf.outcome_change, rf.outcome_last_on,
+           aw.* EXCLUDE (account_id), ax.* EXCLUDE (acct)
     FROM used AS u LEFT JOIN j_setup_facts AS sf ON sf.acct = u.account_id LEFT JOIN j_activity_facts AS af ON af.acct = u.account_id
     LEFT JOIN j_contact_facts AS cf ON cf.acct = u.account_id LEFT JOIN j_ticket_facts AS tf ON tf.acct = u.account_id
     LEFT JOIN j_survey_facts AS nf ON nf.acct = u.account_id LEFT JOIN j_outcome_facts AS rf ON rf.acct = u.account_id
     LEFT JOIN (SELECT acct, count(*) AS opportunities_open, count(*) FILTER (kind = 'expansion') AS expansion_open
                FROM j_open_opportunity GROUP BY acct) AS qf ON qf.acct = u.account_id
+    LEFT JOIN a_worst AS aw ON aw.account_id = u.account_id LEFT JOIN a_fact AS ax ON ax.acct = u.account_id
 )
 SELECT *, CASE WHEN excluded_why IS NULL THEN 'in' ELSE 'excluded' END AS scope FROM (
     -- who is served; churned accounts keep their last score and are not written any more

@@ -8,12 +8,11 @@ import duckdb
 from connectors.entities import Entity, columns
 from mappings.models import CsqlRule, Mappings
 from worker.sql import literal, query_sql
+from worker.steps._alerts import ALERT, load_alert_config, states_sql
 from worker.steps._calendar import add_business_days_sql
 from worker.steps._crm import load_latest
 from worker.steps._relations import LakeRelations, Moment, columns_of
 from worker.steps._texts import case_sql, text_sql
-
-ALERT = "alert/"
 
 #: The words sales sees: new, working, opportunity, on hold; a candidate is not theirs yet.
 STATE_WORDS = {
@@ -51,9 +50,18 @@ def build_signals(
     con.execute(query_sql("csql", "earlier_signals", on=on, signal_history=signals, some="account_id IN (SELECT account_id FROM scores)"))
     con.execute(query_sql("csql", "product_row"))
     _load_rules(con, mappings)
+    load_alert_config(con, mappings)
     branches = [query_sql("csql", "rule_signals", rule=literal(r.name), over=_over(r), when=r.when) for r in _rules(mappings)]
     alerts = [
-        query_sql("decide", "alerts", rule=literal(ALERT + a.name), when=a.when, en=text_sql(a.text.en, "en"), ja=text_sql(a.text.ja, "ja"))
+        query_sql(
+            "decide",
+            "alerts",
+            rule=literal(ALERT + a.name),
+            when=a.when,
+            states=states_sql(a),
+            en=text_sql(a.text.en, "en"),
+            ja=text_sql(a.text.ja, "ja"),
+        )
         for _, a in sorted(mappings.alerts.items())
     ]
     none = "SELECT NULL::VARCHAR AS account_id, NULL::VARCHAR AS rule, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja WHERE false"

@@ -31,6 +31,7 @@ class LakeRelations:
     population_stats: str = "population_stats"
     product_score_history: str = "product_score_history"
     family_history: str = "family_history"
+    anomaly_history: str = "anomaly_history"
     writes: str = "writes"
     part_history: str = "part_history"
     scorecard_history: str = "scorecard_history"

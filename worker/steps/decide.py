@@ -11,6 +11,7 @@ from connectors.entities import Entity
 from mappings.models import Mappings
 from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal, query_sql
+from worker.steps._alerts import alert_slots, build_recovered
 from worker.steps._assign import assign
 from worker.steps._brake import brake
 from worker.steps._calendar import build_calendar
@@ -50,10 +51,10 @@ def decide_accounts(
     assign(con, lake, mappings, moment, run_id=run_id, whole=full)
     cards = scorecards(mappings, read_feeds(con))
     late = [LateFeed(str(name), until) for name, until in con.execute("SELECT feed, as_of_on FROM feeds WHERE late ORDER BY feed").fetchall()]
-    slots = reason_slots(mappings) | data_status_slots(cards, late)
+    slots = reason_slots(mappings) | data_status_slots(cards, late) | alert_slots(mappings)
     con.execute(query_sql("decide", "decisions", not_scored=literal(_not_scored_value(mappings)), resync=literal(resync), **slots))
     add_why(con, lake, mappings, moment)
-    _load_alerts(con, mappings)
+    build_recovered(con, mappings)
     con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
 
 
@@ -79,15 +80,6 @@ def _not_scored_value(mappings: Mappings) -> str:
     """The tier picklist's value that is no number."""
     values = [v.value for f in mappings.writeback.of("account") if (f.value or f.key) == "tier_label" for v in f.values]
     return next((v for v in values if not v.isdigit()), "not_scored")
-
-
-def _load_alerts(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
-    rows = ", ".join(f"({literal('alert/' + name)}, {literal(a.channel)}, {a.cooldown_days})" for name, a in sorted(mappings.alerts.items()))
-    values = rows or "(NULL, NULL, NULL)"
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE d_alert_config AS SELECT CAST(rule AS VARCHAR) AS rule, CAST(channel AS VARCHAR) AS channel, "
-        f"CAST(cooldown_days AS BIGINT) AS cooldown_days FROM (VALUES {values}) AS v(rule, channel, cooldown_days) WHERE rule IS NOT NULL"
-    )
 
 
 # --- first run: past dates from the lake ---------------------------------------------------------------------------------------------------------

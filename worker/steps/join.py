@@ -14,6 +14,8 @@ from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS
 from mappings.models import Mappings
 from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import ident, literal, query_sql
+from worker.steps._alert_facts import build_alert_facts
+from worker.steps._anomaly import build_anomalies, leave_anomalies
 from worker.steps._calendar import build_calendar, business_between_sql
 from worker.steps._changed import changed_accounts
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
@@ -43,6 +45,8 @@ def join_accounts(
     build_crm_facts(con, moment, past=past)
     windows = load_usage(con, lake, mappings, moment, some=only is not None)
     connected = _build_feeds(con, lake, mappings, moment, windows)
+    build_anomalies(con, lake, mappings, moment, windows, past=past)
+    build_alert_facts(con, mappings, moment)
     con.execute(query_sql("join", "accounts", **_account_slots(mappings, moment, windows, connected), **_scope_slots(mappings, only)))
     if only is not None:  # which tenants belong to nobody is a question for full runs
         con.execute("DELETE FROM usage_unmatched")
@@ -141,6 +145,8 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     leave(con, ctx.folder, "product_facts", order="ORDER BY account_id, product")
     leave(con, ctx.folder, "feeds", order="ORDER BY feed")
     leave(con, ctx.folder, "usage_unmatched")
+    leave_anomalies(con, moment_of(ctx), ctx.run.id)
+    leave(con, ctx.folder, "anomalies")
     leave_json(ctx.folder, "reconciliation.json", {"run_id": ctx.run.id, "as_of": ctx.run.as_of, **counts})
     report = feed_notes(con, ctx.mappings, moment_of(ctx).on, ctx.settings.usage.absolute()) if ctx.run.accounts is None else {}
     stats = {f"accounts.{name}": float(counts[name]) for name in ("in_crm", "excluded")}

@@ -52,10 +52,10 @@ def _send(ctx: StepContext, name: str) -> tuple[int, int]:
     sent = cooled = 0
     for _ in range(MESSAGES):
         waiting = deliveries.open_deliveries(ctx.ledger, name, PER_MESSAGE)
-        quiet = [one for one in waiting if _is_quiet(ctx, one, name)]
+        loud = _loud(ctx, waiting, name)
+        quiet = [one for one in waiting if one not in loud]
         deliveries.settle(ctx.ledger, [one.key for one in quiet], "cooled")
         cooled += len(quiet)
-        loud = [one for one in waiting if one not in quiet]
         if loud:
             _send_one(ctx, name, loud)
             sent += len(loud)
@@ -64,12 +64,29 @@ def _send(ctx: StepContext, name: str) -> tuple[int, int]:
     return sent, cooled
 
 
+def _loud(ctx: StepContext, waiting: list[deliveries.OpenDelivery], channel: str) -> list[deliveries.OpenDelivery]:
+    """Those to be told, oldest first. An end that waits together with its beginning is told with it."""
+    loud: list[deliveries.OpenDelivery] = []
+    for one in waiting:
+        before = next((o.value for o in reversed(loud) if (o.rule, o.account_id) == (one.rule, one.account_id)), None)
+        over, untold = one.value == deliveries.OVER, before in (None, deliveries.OVER)
+        if not (_is_stale(ctx, one) if over and not untold else _is_quiet(ctx, one, channel)):
+            loud.append(one)
+    return loud
+
+
 def _is_quiet(ctx: StepContext, one: deliveries.OpenDelivery, channel: str) -> bool:
-    """Told of late, no longer news, or its alert was taken out of the mappings."""
+    """Told of late, an end of what was never told, no longer news, or its alert was taken out of the mappings."""
     alert = ctx.mappings.alerts.get(one.rule)
-    if alert is None or ctx.run.as_of.date() - one.on_ > STALE:
+    if alert is None or _is_stale(ctx, one):
         return True
+    if one.value == deliveries.OVER:
+        return deliveries.is_untold(ctx.ledger, one, channel)
     return deliveries.is_cooling(ctx.ledger, one, channel, alert.cooldown_days)
+
+
+def _is_stale(ctx: StepContext, one: deliveries.OpenDelivery) -> bool:
+    return ctx.run.as_of.date() - one.on_ > STALE
 
 
 def _send_one(ctx: StepContext, name: str, loud: list[deliveries.OpenDelivery]) -> None:

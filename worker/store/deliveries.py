@@ -9,10 +9,15 @@ from sqlalchemy import Executable, String, and_, cast, exists, literal, select, 
 from worker.store.ledger import Ledger
 from worker.store.tables import delivery, flip
 
+#: `value` of a flip that says an alert is over.
+OVER = "false"
+
 
 @dataclass(frozen=True)
 class OpenDelivery:
     key: str
+    flip_id: int
+    value: str
     rule: str
     account_id: str
     on_: date
@@ -39,23 +44,33 @@ def open_channels(ledger: Ledger) -> list[str]:
 def open_deliveries(ledger: Ledger, channel: str, limit: int) -> list[OpenDelivery]:
     """The oldest of those that wait."""
     c = delivery.c
-    query = select(c.key, flip.c.rule, flip.c.account_id, flip.c.on_, flip.c.text, c.attempts).join(flip, flip.c.id == c.flip_id)
+    query = select(c.key, c.flip_id, flip.c.value, flip.c.rule, flip.c.account_id, flip.c.on_, flip.c.text, c.attempts).join(
+        flip, flip.c.id == c.flip_id
+    )
     query = query.where(c.channel == channel, c.state == "open").order_by(c.flip_id).limit(limit)
     return [OpenDelivery(**row._mapping) for row in ledger.rows(query)]
 
 
-def last_told(ledger: Ledger, rule: str, account_id: str, channel: str, before: date) -> date | None:
-    """Latest date before this for which the channel was told of this rule and account."""
-    told = and_(delivery.c.channel == channel, delivery.c.state == "sent", flip.c.rule == rule, flip.c.account_id == account_id, flip.c.on_ < before)
-    query = select(flip.c.on_).join(delivery, delivery.c.flip_id == flip.c.id).where(told).order_by(flip.c.on_.desc()).limit(1)
-    rows = ledger.rows(query)
-    return rows[0].on_ if rows else None
+def last_told(ledger: Ledger, one: OpenDelivery, channel: str, *, begun: bool = False) -> tuple[date, str] | None:
+    """(date, value) of what the channel was told last of this rule and account before this flip; `begun`: of beginnings only."""
+    told = and_(delivery.c.channel == channel, delivery.c.state == "sent", flip.c.rule == one.rule, flip.c.account_id == one.account_id)
+    query = select(flip.c.on_, flip.c.value).join(delivery, delivery.c.flip_id == flip.c.id).where(told, flip.c.id < one.flip_id)
+    if begun:
+        query = query.where(flip.c.value != OVER)
+    rows = ledger.rows(query.order_by(flip.c.id.desc()).limit(1))
+    return (rows[0].on_, rows[0].value) if rows else None
 
 
 def is_cooling(ledger: Ledger, one: OpenDelivery, channel: str, cooldown_days: int) -> bool:
-    """The channel was told the same of this account less than `cooldown_days` before."""
-    told = last_told(ledger, one.rule, one.account_id, channel, one.on_)
-    return told is not None and one.on_ - told < timedelta(days=cooldown_days)
+    """The channel was told of this account's same beginning less than `cooldown_days` before."""
+    told = last_told(ledger, one, channel, begun=True)
+    return told is not None and timedelta(0) < one.on_ - told[0] < timedelta(days=cooldown_days)
+
+
+def is_untold(ledger: Ledger, one: OpenDelivery, channel: str) -> bool:
+    """An end whose beginning the channel was not told, or whose end it was."""
+    told = last_told(ledger, one, channel)
+    return told is None or told[1] == OVER
 
 
 def settle(ledger: Ledger, keys: Sequence[str], state: str, error: str | None = None) -> None:

@@ -106,6 +106,18 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "run_id": "VARCHAR",
         "as_of": "TIMESTAMPTZ",
     },
+    "anomaly_history": {
+        "account_id": "VARCHAR",
+        "product": "VARCHAR",
+        "rhythm": "VARCHAR",
+        "on_": "DATE",
+        "active": "BOOLEAN",
+        "since_on": "DATE",
+        "normal": "DOUBLE",
+        "low": "DOUBLE",
+        "run_id": "VARCHAR",
+        "as_of": "TIMESTAMPTZ",
+    },
     "population_stats": {
         "segment": "VARCHAR",
         "profile": "VARCHAR",
