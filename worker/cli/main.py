@@ -6,7 +6,7 @@ import sys
 import typer
 
 from worker.cli import exits
-from worker.cli.lists import today
+from worker.cli.lists import portfolio, today
 from worker.cli.local import demo, sandbox
 from worker.cli.operate import approve, deadletters, holds, resync, run, worker
 from worker.cli.show import check, explain, provision, runs
@@ -28,6 +28,7 @@ app.command()(run)
 app.command()(resync)
 app.command()(explain)
 app.command()(today)
+app.command()(portfolio)
 app.command()(runs)
 app.add_typer(deadletters, name="deadletters")
 app.command()(holds)
