@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, PRIORITY, RESULTS, Column
+from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, LIFT, PRIORITY, RESULTS, Column
 from mappings.expressions import Checked, ExpressionFault, Expressions, nearest
 from mappings.faults import Fault
 from mappings.models import Text
@@ -14,6 +14,7 @@ from mappings.yaml_files import Document, Path_
 #: what an expression stands in -> columns it may use
 COLUMNS: dict[str, dict[str, str]] = {
     "account": {name: column.type for name, column in ACCOUNTS.items()},
+    "lift": {name: column.type for name, column in (ACCOUNTS | LIFT).items()},
     "csql": {name: column.type for name, column in (ACCOUNTS | ACCOUNT_PRODUCTS | RESULTS).items()},
     "alert": {name: column.type for name, column in (ACCOUNTS | RESULTS).items()},
     "priority": {name: column.type for name, column in (ACCOUNTS | RESULTS | PRIORITY).items()},

@@ -46,8 +46,21 @@ def _indicator(checker: Checker, document: Document, indicator: Indicator) -> It
     yield from checker.text(document, ("action",), indicator.action, "indicator", ("account", "next_action"))
     yield from checker.text(document, ("missing",), indicator.missing, "indicator", ("account", "data_status"))
     yield from checker.text(document, ("title",), indicator.title, "indicator")
+    yield from _lift(checker, document, indicator)
     yield from _cause(checker, document, indicator.cause)
     _warn_feed(checker, document, indicator)
+
+
+def _lift(checker: Checker, document: Document, indicator: Indicator) -> Iterator[Fault]:
+    lift = indicator.lift
+    if lift is None:
+        return
+    yield from checker.sql(document, ("lift", "count"), lift.count, "lift", "number")
+    yield from checker.text(document, ("lift", "text"), lift.text, "lift", ("account", "way_up"))
+    if lift.to is not None and lift.realistic is not None:
+        yield document.fault(("lift", "to"), "stands beside `realistic`: a measure jumps, or goes as far as needed", "keep one of the two")
+    if lift.count is None and any("{count" in text for text in (lift.text.en, lift.text.ja)):
+        yield document.fault(("lift", "text"), "names `count`, which is not given", "add count, or drop the slot")
 
 
 def _mapping(document: Document, indicator: Indicator) -> Iterator[Fault]:

@@ -190,6 +190,15 @@ ALERT_SLOTS: dict[str, Column] = {
     "incident_title": _c("VARCHAR", "crm", "title of the latest incident in the text's language"),
 }
 
+#: What the `count` of an indicator's lift may use beyond ACCOUNTS columns.
+LIFT: dict[str, Column] = {
+    "value": _c("DOUBLE", "crm", "the indicator's value"),
+    "target": _c("DOUBLE", "crm", "the value to reach"),
+}
+
+#: What the text of a lift may name beyond ACCOUNTS columns.
+LIFT_SLOTS: dict[str, Column] = INDICATOR_SLOTS | LIFT | {"count": _c("BIGINT", "crm", "the change in countable things")}
+
 #: What a text of a CSQL rule or gate may name beyond ACCOUNTS, ACCOUNT_PRODUCTS and RESULTS.
 CSQL_SLOTS: dict[str, Column] = {
     "product_title": _c("VARCHAR", "crm", "title of the row's product in the text's language, from products.yml"),
@@ -222,6 +231,7 @@ DECISIONS: dict[str, Column] = {
     "strength_2*": _c("VARCHAR", "crm", "the second measure that lifts the score, in words"),
     "strength_3*": _c("VARCHAR", "crm", "the third"),
     "delta_split*": _c("VARCHAR", "crm", "why the score changed over the trend's window, in parts that add up to the change"),
+    "way_up*": _c("VARCHAR", "crm", "the cheapest way to the next tier: what to do, or which exception comes first"),
     "sparkline": _c("VARCHAR", "crm", "closing scores of the last 12 weeks as bars"),
     "next_action*": _c("VARCHAR", "crm", "the main reason's action"),
     "exception*": _c("VARCHAR", "crm", "text of the cap that applies"),

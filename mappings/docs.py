@@ -15,7 +15,19 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from mappings import models, models_routing
-from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, CSQL_DESIRED, CSQL_SLOTS, DECISIONS, ENTITIES, INDICATOR_SLOTS, REQUIRED, RESULTS, Column
+from mappings.columns import (
+    ACCOUNT_PRODUCTS,
+    ACCOUNTS,
+    CSQL_DESIRED,
+    CSQL_SLOTS,
+    DECISIONS,
+    ENTITIES,
+    INDICATOR_SLOTS,
+    LIFT_SLOTS,
+    REQUIRED,
+    RESULTS,
+    Column,
+)
 from mappings.docs_keys import KEYS
 from mappings.docs_keys_routing import ROUTING_KEYS
 from mappings.expressions import FUNCTIONS
@@ -40,6 +52,7 @@ def tables() -> dict[str, str]:
         "account_products": ACCOUNT_PRODUCTS,
         "results": RESULTS,
         "indicator_slots": INDICATOR_SLOTS,
+        "lift_slots": LIFT_SLOTS,
         "csql_slots": CSQL_SLOTS,
     }
     named |= {"decisions": DECISIONS, "csql_desired": CSQL_DESIRED}

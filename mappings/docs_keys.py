@@ -24,7 +24,15 @@ KEYS: dict[str, dict[str, str]] = {
         "reasons": "sentence when it lowers (`low`) or lifts (`high`) the score most",
         "missing": "said in data status when the value is missing",
         "action": "next step when it is the main reason",
+        "lift": "what can be done about it, for the cheapest way up to the next tier; none = it cannot be influenced and is never suggested",
         "cause": "value of the cause picklist in writeback.yml",
+    },
+    "Lift": {
+        "effort": "effort of taking the measure from 0 to 100 points, against the other measures",
+        "realistic": "value beyond which nobody is sent; default: as far as points rise",
+        "to": "value after it was done, where it jumps (days since …): the only target then",
+        "count": "expression: the change in countable things (people, steps), over the account columns, `value` and `target`",
+        "text": "what to do, with `{count}`, `{target}`, `{value}` and account columns; short, as up to three stand in one field",
     },
     "Linear": {
         "kind": "linear",

@@ -17,6 +17,7 @@ from mappings.models_base import Model as Model
 from mappings.models_base import Name as Name
 from mappings.models_base import Sql as Sql
 from mappings.models_base import Text as Text
+from mappings.models_lift import Lift as Lift
 from mappings.models_routing import Priority as Priority
 from mappings.models_routing import Routing as Routing
 
@@ -77,6 +78,7 @@ class Indicator(Model):
     reasons: Reasons
     missing: Text  # said when the measure is absent
     action: Text  # next step when this is the main reason
+    lift: Lift | None = None  # how it can be lifted; null = nobody can do that
     cause: Name  # picklist value of the main reason, for reports
 
 

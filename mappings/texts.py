@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, ALERT_SLOTS, CSQL_SLOTS, INDICATOR_SLOTS, PRIORITY, RESULTS, Column
+from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, ALERT_SLOTS, CSQL_SLOTS, INDICATOR_SLOTS, LIFT_SLOTS, PRIORITY, RESULTS, Column
 
 #: format -> most characters it can take (chosen: 12 digits with separators and sign; a picklist word; September 2026)
 WIDTHS = {"text": 40, "int": 16, "dec1": 18, "percent": 8, "money": 16, "date": 11, "month": 14}
@@ -106,6 +106,7 @@ def widths(parts: tuple[Part, ...], columns: Mapping[str, Column]) -> tuple[int,
 #: where a text stands -> columns its slots may name
 SLOTS: dict[str, dict[str, Column]] = {
     "indicator": ACCOUNTS | INDICATOR_SLOTS,
+    "lift": ACCOUNTS | LIFT_SLOTS,
     "cap": ACCOUNTS | {"main_product_title": INDICATOR_SLOTS["main_product_title"]},
     "csql": ACCOUNTS | ACCOUNT_PRODUCTS | RESULTS | CSQL_SLOTS,
     "priority": ACCOUNTS | RESULTS | PRIORITY,

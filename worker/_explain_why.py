@@ -13,7 +13,7 @@ from worker.sql import literal, query_sql
 from worker.steps._relations import LakeRelations, Moment, scalar
 from worker.steps._split import PARTS, split_text_sql
 from worker.steps._texts import case_sql, text_sql
-from worker.steps._why import SPARKLINE, Basis, build_why, split_since
+from worker.steps._why import SPARKLINE, WAY_UP, Basis, build_why, split_since
 
 Row = Mapping[str, Any]
 
@@ -29,19 +29,24 @@ class Why:
     lifts: list[Row] = field(default_factory=list)
     splits: list[Row] = field(default_factory=list)
     sparkline: str | None = None
+    way_up: str | None = None  # to the next tier; null = at the top, not scored, or rolled up from products
+    steps: list[Row] = field(default_factory=list)  # measure, its value and the value to reach
 
 
 def why_of(con: duckdb.DuckDBPyConnection, folder: Path, lake: LakeRelations, mappings: Mappings, moment: Moment, account_id: str) -> Why:
     """Of one account of a run that is in scope; nothing where the run has not come far enough. Needs j_product."""
     if not all((folder / f"{name}.parquet").is_file() for name in NEEDED):
         return Why()
+    rolled = {WAY_UP} if mappings.score.rollup == "products" else set()
     basis = _basis(con, folder, lake, account_id)
-    build_why(con, lake, mappings, moment, {"reason_2", SPARKLINE}, basis)
+    build_why(con, lake, mappings, moment, {"reason_2", SPARKLINE} | ({WAY_UP} - rolled), basis)
     windows = (moment.on - timedelta(days=1), moment.on - timedelta(days=mappings.score.trend.window_days))
     return Why(
         lowers=_reasons(con, mappings, "lows"),
         lifts=_reasons(con, mappings, "highs"),
         splits=[_split(con, lake, mappings, basis, before) for before in windows],
+        way_up=None if rolled else _text(scalar(con, f"SELECT way_up_{mappings.writeback.language} FROM w_way")),
+        steps=[] if rolled else _steps(con),
         sparkline=_text(scalar(con, "SELECT sparkline FROM w_spark")),
     )
 
@@ -103,6 +108,11 @@ def _split(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappin
     return told | dict(zip((*names, "text"), row, strict=True))
 
 
+def _steps(con: duckdb.DuckDBPyConnection) -> list[Row]:
+    found = con.execute("SELECT indicator, value, target, points FROM u_step ORDER BY place").fetchall()
+    return [dict(zip(("indicator", "value", "target", "points"), row, strict=True)) for row in found]
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
@@ -112,6 +122,7 @@ def lines(why: Why) -> list[str]:
     said = [f"last 12 weeks: {why.sparkline}"] if why.sparkline else []
     for head, reasons in (("lowers", why.lowers), ("lifts", why.lifts)):
         said += [f"{head} {n}: {_reason_line(reason)}" for n, reason in enumerate(reasons, 1)]
+    said += [f"way up: {why.way_up}"] if why.way_up else []
     return said + [f"change: {_split_line(split)}" for split in why.splits]
 
 

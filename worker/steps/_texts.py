@@ -46,10 +46,10 @@ def _formatted_sql(expr: str, form: str, language: str) -> str:
     return f"CAST({expr} AS VARCHAR)"
 
 
-def case_sql(on: str, branches: Sequence[tuple[str, str]]) -> str:
+def case_sql(on: str, branches: Sequence[tuple[str, str]], kind: str = "VARCHAR") -> str:
     """A CASE over literal values: only the branch of a row is evaluated for it. Null where none fits."""
     if not branches:
-        return "CAST(NULL AS VARCHAR)"
+        return f"CAST(NULL AS {kind})"
     return f"(CASE {on} " + " ".join(f"WHEN {literal(key)} THEN {expr}" for key, expr in branches) + " END)"
 
 

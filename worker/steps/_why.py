@@ -15,11 +15,12 @@ from worker.steps._points import Cards, cards_of, read_cards
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._split import build_split, split_text_sql
 from worker.steps._texts import case_sql, text_sql
+from worker.steps._way_up import build_way_up
 from worker.steps._words import held_sql
 
 #: Columns of `decisions` made here, without their language. `sparkline` has none.
 REASONS = ("reason_2", "reason_3", "strength_2", "strength_3")
-SPLIT, SPARKLINE = "delta_split", "sparkline"
+SPLIT, SPARKLINE, WAY_UP = "delta_split", "sparkline", "way_up"
 #: Bars of a sparkline: closed weeks and today. Chosen: a quarter, the rhythm of business reviews.
 WEEKS = 12
 
@@ -44,9 +45,9 @@ class Basis:
 
 def wanted(mappings: Mappings) -> set[str]:
     """Which of our columns a field that is switched on takes. A score that is rolled up from products is not made of the account's own points."""
-    rolled = {SPLIT} if mappings.score.rollup == "products" else set()
-    asked = {f.value or f.key for f in mappings.writeback.active() if f.object == "account" and f.owner == "worker"} & {*REASONS, SPLIT, SPARKLINE}
-    return asked - rolled
+    rolled = {SPLIT, WAY_UP} if mappings.score.rollup == "products" else set()
+    asked = {f.value or f.key for f in mappings.writeback.active() if f.object == "account" and f.owner == "worker"}
+    return (asked & {*REASONS, SPLIT, SPARKLINE, WAY_UP}) - rolled
 
 
 def add_why(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment) -> None:
@@ -75,6 +76,9 @@ def build_why(
         split_since(con, lake, mappings, basis, before)
         texts = {f"{SPLIT}_{lang}": split_text_sql(mappings, before, lang) for lang in _LANGUAGES}
         tables.append(_worded(con, "w_splits", "w_split", "account_id", texts))
+    if WAY_UP in need:
+        build_way_up(con, mappings, row=basis.row, parts=basis.parts)
+        tables.append("w_way")
     if SPARKLINE in need:
         _build_sparkline(con, lake.score_history, moment.on, basis)
         tables.append("w_spark")
