@@ -100,7 +100,7 @@ def test_past_the_edge_it_waits_for_the_closing() -> None:
     con = open_lake(small(touches=5))
     con.execute("INSERT INTO score_history BY NAME SELECT 'A1' AS account_id, DATE '2026-11-30' AS on_, 35 AS score, 2 AS tier, now() AS as_of")
     decide(con, lifted(touches_held=TOUCH))
-    assert by(con, "decisions")["A1"]["way_up_en"] == "Now 43: tier 3 follows if the next closing is 43 or more"
+    assert by(con, "decisions")["A1"]["way_up_en"] == "Now 43: the tier rises if the next closing is 43 or more"
 
 
 def test_without_hysteresis_the_edge_counts() -> None:

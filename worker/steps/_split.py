@@ -143,7 +143,7 @@ def _gone_sql(group: Group, mappings: Mappings, language: str) -> str:
 
 
 def _arrived_sql(group: Group, mappings: Mappings, language: str) -> str:
-    word = {"en": " arrived", "ja": "の追加"}[language]
+    word = {"en": " (new)", "ja": "の追加"}[language]
     return _named_sql(
         [
             f"CASE WHEN k_{name} IS NULL AND n_{name} IS NOT NULL THEN {literal(_title(mappings, name, language) + word)} END"

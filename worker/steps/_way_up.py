@@ -119,13 +119,13 @@ def _way_sql(mappings: Mappings, language: str) -> str:
     if language == "en":
         runs = " or more on two days" if twice else " or more"
         capped = f"'First of all: ' || {exceptions} || ' (until that ends the score is at most ' || n.cap || ')'"
-        there = f"'Now ' || {score} || ': tier ' || {up} || ' follows if the next closing is ' || {goal} || ' or more'"
+        there = f"'Now ' || {score} || ': the tier rises if the next closing is ' || {goal} || ' or more'"
         steps = f"'To tier ' || {up} || ' (' || {goal} || '{runs}, now ' || {score} || '): ' || s.steps_en"
         short = f"'Tier ' || {up} || ' needs ' || {goal} || '; up to three realistic steps would reach ' || {reach}"
     else:
         runs = "点以上を2日続けて" if twice else "点以上"
         capped = f"'まず例外条件の解消が必要です:' || {exceptions} || '(それまでスコアは' || n.cap || '点以下)'"
-        there = f"'現在' || {score} || '点です。次の終値も' || {goal} || '点以上なら健康度' || {up} || 'になります'"
+        there = f"'現在' || {score} || '点です。次の終値も' || {goal} || '点以上なら健康度が上がります'"
         steps = f"'健康度' || {up} || 'まで(' || {goal} || '{runs}、現在' || {score} || '点):' || s.steps_ja"
         short = f"'健康度' || {up} || 'には' || {goal} || '点が必要です。現実的な取り組みを3つまで合わせて' || {reach} || '点です'"
     return f"(CASE WHEN n.cap < n.goal THEN {capped} WHEN n.there THEN {there} WHEN s.steps_{language} IS NOT NULL THEN {steps} ELSE {short} END)"
