@@ -14,8 +14,8 @@ import duckdb
 import pytest
 
 from connectors.salesforce.sandbox.seed import Company, Ref, UsageFiles, generate, write_usage
-from connectors.salesforce.sandbox.seed_calendar import Calendar
-from connectors.salesforce.sandbox.seed_model import ARCHETYPES, apportion
+from connectors.sandbox_kit.firm.calendar import Calendar
+from connectors.sandbox_kit.firm.model import ARCHETYPES, apportion
 
 TODAY = date(2026, 12, 1)
 CALENDAR = Calendar(date(2025, 1, 1), date(2027, 1, 1))

@@ -6,12 +6,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from connectors.salesforce.sandbox.seed_generate import generate
 from connectors.salesforce.sandbox.seed_http import HttpOrg
-from connectors.salesforce.sandbox.seed_model import Company, Ref, Row
+from connectors.salesforce.sandbox.seed_names import generate
 from connectors.salesforce.sandbox.seed_schema import Metadata, Org, install_customer_schema
-from connectors.salesforce.sandbox.seed_usage import UsageFiles, write_usage
 from connectors.salesforce.sandbox.state import State
+from connectors.sandbox_kit.firm import Company, Ref, Row, UsageFiles, write_usage
 
 #: parents before children; objects not named here come after these in the order in which they were generated
 LOAD_ORDER = ("User", "Product2", "Account", "Contact", "Contract", "Order", "OrderItem", "Opportunity", "OpportunityLineItem")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from connectors.salesforce.sandbox.seed_words import CHURN_REASONS
+from connectors.sandbox_kit.firm.words import CHURN_REASONS
 
 Metadata = dict[str, Any]
 

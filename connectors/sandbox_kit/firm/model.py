@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from connectors.salesforce.sandbox.seed_calendar import Calendar, at
+from connectors.sandbox_kit.firm.calendar import Calendar, at
 
-#: one record: Salesforce field names, `_key` = our own stable key within the object, values JSON scalars or Ref
+#: one record: neutral field names, `_key` = our own stable key within the object, values JSON scalars or Ref
 Row = dict[str, Any]
 T = TypeVar("T")
 
@@ -127,8 +127,8 @@ class Company:
         """Keep one record. `created` and `modified` are days; a day that is not yet over is moved to yesterday."""
         yesterday = self.today - timedelta(days=1)
         row["_key"] = key
-        row["CreatedDate"] = at(min(created, yesterday), hour)
-        row["SystemModstamp"] = row["CreatedDate"] if modified is None or modified <= created else at(min(modified, yesterday), hour)
+        row["created_at"] = at(min(created, yesterday), hour)
+        row["modified_at"] = row["created_at"] if modified is None or modified <= created else at(min(modified, yesterday), hour)
         self.records.setdefault(name, []).append(row)
         return Ref(name, key)
 

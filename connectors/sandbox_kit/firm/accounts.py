@@ -1,4 +1,4 @@
-"""Accounts of the demo org: customers with their contract chain, prospects, resellers, products and users."""
+"""Accounts of the demo's firm: customers with their contract chain, prospects, resellers, products and users."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import count
 
-from connectors.salesforce.sandbox import seed_words as words
-from connectors.salesforce.sandbox.seed_calendar import add_months, month_start
-from connectors.salesforce.sandbox.seed_model import ARCHETYPES, Company, Customer, Ref, Term, UsageLine, apportion, weighted
+from connectors.sandbox_kit.firm import words
+from connectors.sandbox_kit.firm.calendar import add_months, month_start
+from connectors.sandbox_kit.firm.model import ARCHETYPES, Company, Customer, Ref, Term, UsageLine, apportion, weighted
 
 CSMS, SALES = 6, 5
 SEGMENTS = [("SMB", 0.55), ("Mid", 0.33), ("Enterprise", 0.12)]
@@ -50,7 +50,7 @@ YOUNG = ("onboarding", "never_started")
 
 
 def product_key(code: str) -> Ref:
-    return Ref("Product2", code)
+    return Ref("product", code)
 
 
 def add_users(company: Company) -> None:
@@ -61,16 +61,16 @@ def add_users(company: Company) -> None:
         team = "カスタマーサクセス部" if key.startswith("csm") else "カスタマーセールス部"
         address = f"{first_r}.{last_r}.{key}@koyomi-cloud.example"
         row = {
-            "Username": address, "Email": address, "LastName": last, "FirstName": first, "Alias": key, "IsActive": True,
-            "Department": team, "Title": "CSM" if key.startswith("csm") else "営業", "TimeZoneSidKey": "Asia/Tokyo",
+            "username": address, "email": address, "last_name": last, "first_name": first, "alias": key, "active": True,
+            "department": team, "title": "CSM" if key.startswith("csm") else "営業", "time_zone": "Asia/Tokyo",
         }  # fmt: skip
-        company.add("User", key, company.today - timedelta(days=1200), row)
+        company.add("user", key, company.today - timedelta(days=1200), row)
 
 
 def add_products(company: Company) -> None:
     for code, (name, family) in words.PRODUCTS.items():
-        row = {"Name": name, "ProductCode": code, "Family": family, "IsActive": True}
-        company.add("Product2", code, company.today - timedelta(days=1200), row)
+        row = {"name": name, "code": code, "family": family, "active": True}
+        company.add("product", code, company.today - timedelta(days=1200), row)
 
 
 def firm_names(rng: random.Random) -> Iterator[tuple[str, str, str]]:
@@ -109,11 +109,11 @@ def _add_partner(company: Company, n: int, industry: str, name: str, domain: str
     ending, latin = rng.choice(words.PARTNER_ENDINGS)
     stem = name.replace("株式会社", "").replace("合同会社", "")[:2]
     row = {
-        "Name": f"{stem}{ending}株式会社", "Type": "Partner", "Industry": "Technology", "NumberOfEmployees": rng.randint(30, 1500),
-        "BillingState": rng.choice(words.STATES), "OwnerId": Ref("User", f"sales-{rng.randint(1, SALES)}"),
-        "Website": f"https://www.{domain.split('-')[0]}-{latin}.example",
+        "name": f"{stem}{ending}株式会社", "kind": "Partner", "industry": "Technology", "employees": rng.randint(30, 1500),
+        "region": rng.choice(words.STATES), "owner": Ref("user", f"sales-{rng.randint(1, SALES)}"),
+        "website": f"https://www.{domain.split('-')[0]}-{latin}.example",
     }  # fmt: skip
-    return company.add("Account", key, company.today - timedelta(days=rng.randint(800, 1500)), row)
+    return company.add("account", key, company.today - timedelta(days=rng.randint(800, 1500)), row)
 
 
 def _add_prospect(company: Company, n: int, industry: str, name: str, domain: str) -> None:
@@ -122,10 +122,10 @@ def _add_prospect(company: Company, n: int, industry: str, name: str, domain: st
     company.archetypes[key] = "prospect"
     segment = weighted(rng, SEGMENTS)
     row = {
-        "Name": name, "Type": "Prospect", "Industry": industry, "NumberOfEmployees": rng.randint(*EMPLOYEES[segment]), "Segment__c": segment,
-        "BillingState": rng.choice(words.STATES), "OwnerId": Ref("User", f"sales-{rng.randint(1, SALES)}"), "Website": f"https://www.{domain}.example",
+        "name": name, "kind": "Prospect", "industry": industry, "employees": rng.randint(*EMPLOYEES[segment]), "segment": segment,
+        "region": rng.choice(words.STATES), "owner": Ref("user", f"sales-{rng.randint(1, SALES)}"), "website": f"https://www.{domain}.example",
     }  # fmt: skip
-    company.add("Account", key, company.today - timedelta(days=rng.randint(20, 300)), row)
+    company.add("account", key, company.today - timedelta(days=rng.randint(20, 300)), row)
 
 
 def _customer(company: Company, n: int, kind: str, sellers: list[Ref], industry: str, name: str, domain: str) -> Customer:
@@ -136,7 +136,7 @@ def _customer(company: Company, n: int, kind: str, sellers: list[Ref], industry:
     since, churned, terms = contract_chain(rng, company.today, kind)
     customer = Customer(
         key=key, name=name, archetype=kind, segment=segment, touch=weighted(rng, TOUCH[segment]), domain=f"{domain}.example",
-        tenant=f"t-{n:05d}", since=since, csm=Ref("User", f"csm-{rng.randint(1, CSMS)}"), sales=Ref("User", f"sales-{rng.randint(1, SALES)}"),
+        tenant=f"t-{n:05d}", since=since, csm=Ref("user", f"csm-{rng.randint(1, CSMS)}"), sales=Ref("user", f"sales-{rng.randint(1, SALES)}"),
         partner=rng.choice(sellers) if sellers and rng.random() < 0.1 else None, churned_on=churned, terms=terms,
     )  # fmt: skip
     if churned is None and kind == "decline" and rng.random() < 0.2 and terms[-1].ends > company.today + timedelta(days=20):
@@ -152,28 +152,28 @@ def _customer(company: Company, n: int, kind: str, sellers: list[Ref], industry:
 def _add_customer(company: Company, customer: Customer, rng: random.Random, n: int, industry: str) -> None:
     told = customer.churned_on and min(customer.churned_on - timedelta(days=rng.randint(35, 60)), company.today - timedelta(days=rng.randint(3, 25)))
     row = {
-        "Name": customer.name, "Type": "Customer", "Industry": industry, "NumberOfEmployees": rng.randint(*EMPLOYEES[customer.segment]),
-        "BillingState": rng.choice(words.STATES), "OwnerId": customer.sales, "Website": f"https://www.{customer.domain}",
-        "CSM__c": customer.csm, "Segment__c": customer.segment, "Touch_Model__c": customer.touch,
+        "name": customer.name, "kind": "Customer", "industry": industry, "employees": rng.randint(*EMPLOYEES[customer.segment]),
+        "region": rng.choice(words.STATES), "owner": customer.sales, "website": f"https://www.{customer.domain}",
+        "csm": customer.csm, "segment": customer.segment, "touch_model": customer.touch,
         # some records lack the key: what usage cannot be matched to must be seen, not guessed
-        "Tenant_ID__c": None if n % 53 == 20 else customer.tenant, "Partner__c": customer.partner,
-        "Churn_Notice_On__c": told.isoformat() if told else None,
+        "tenant": None if n % 53 == 20 else customer.tenant, "partner": customer.partner,
+        "churn_notice_on": told.isoformat() if told else None,
     }  # fmt: skip
-    company.add("Account", customer.key, customer.since - timedelta(days=rng.randint(20, 120)), row, modified=told)
+    company.add("account", customer.key, customer.since - timedelta(days=rng.randint(20, 120)), row, modified=told)
 
 
 def _add_groups(company: Company, customers: list[Customer]) -> None:
     """One in 25 customers belongs to a group whose head is an enterprise customer with a holding's name."""
     rng = company.random("groups")
     heads = [c for c in customers if c.segment == "Enterprise"][: max(1, len(customers) // 70)]
-    rows = {row["_key"]: row for row in company.records["Account"]}
+    rows = {row["_key"]: row for row in company.records["account"]}
     for head in heads:
         ending, _ = words.GROUP_ENDING
         stem = head.name.replace("株式会社", "").replace("合同会社", "")[:2]
-        rows[head.key]["Name"] = head.name = f"{stem}{ending}株式会社"
+        rows[head.key]["name"] = head.name = f"{stem}{ending}株式会社"
     for child in rng.sample(customers, len(customers) // 25):
         if heads and child not in heads:
-            rows[child.key]["ParentId"] = Ref("Account", rng.choice(heads).key)
+            rows[child.key]["parent"] = Ref("account", rng.choice(heads).key)
 
 
 def contract_chain(rng: random.Random, today: date, kind: str) -> tuple[date, date | None, list[Term]]:

@@ -1,14 +1,14 @@
-"""Contracts, orders with their lines, and opportunities of the demo org."""
+"""Contracts, orders with their lines, and opportunities of the demo's firm."""
 
 from __future__ import annotations
 
 import random
 from datetime import date, timedelta
 
-from connectors.salesforce.sandbox import seed_words as words
-from connectors.salesforce.sandbox.seed_accounts import PRICES, SALES, product_key
-from connectors.salesforce.sandbox.seed_calendar import add_months, at
-from connectors.salesforce.sandbox.seed_model import Company, Customer, Ref, Term, UsageLine, weighted
+from connectors.sandbox_kit.firm import words
+from connectors.sandbox_kit.firm.accounts import PRICES, SALES, product_key
+from connectors.sandbox_kit.firm.calendar import add_months, at
+from connectors.sandbox_kit.firm.model import Company, Customer, Ref, Term, UsageLine, weighted
 
 OPEN_STAGES = [("Prospecting", 10), ("Qualification", 20), ("Needs Analysis", 40), ("Proposal/Price Quote", 60), ("Negotiation/Review", 80)]
 #: (product, seats, monthly price per seat) of one order or opportunity
@@ -50,17 +50,17 @@ def _add_contract(company: Company, customer: Customer, term: Term, key: str, rn
     churned = customer.churned_on == term.ends
     notice = add_months(term.ends + timedelta(days=1), -(3 if customer.segment == "Enterprise" else 1)) - timedelta(days=1)
     row = {
-        "AccountId": Ref("Account", customer.key), "StartDate": term.starts.isoformat(), "ContractTerm": term.months,
-        "Status": "Expired" if over else "Activated", "OwnerId": customer.sales,
+        "account": Ref("account", customer.key), "starts_on": term.starts.isoformat(), "months": term.months,
+        "status": "Expired" if over else "Activated", "owner": customer.sales,
         # a fifth of the records lacks the date, as in most firms; monthly contracts have none
-        "Notice_On__c": notice.isoformat() if term.months > 1 and rng.random() < 0.82 else None,
-        "Auto_Renew__c": not churned and rng.random() < 0.85,
-        "Churned_On__c": term.ends.isoformat() if churned else None,
-        "Churn_Reason__c": rng.choice(words.CHURN_REASONS) if churned else None,
-        "Reseller__c": customer.partner,
+        "notice_on": notice.isoformat() if term.months > 1 and rng.random() < 0.82 else None,
+        "auto_renew": not churned and rng.random() < 0.85,
+        "churned_on": term.ends.isoformat() if churned else None,
+        "churn_reason": rng.choice(words.CHURN_REASONS) if churned else None,
+        "reseller": customer.partner,
     }  # fmt: skip
     told = min(term.ends - timedelta(days=rng.randint(30, 60)), company.today - timedelta(days=3)) if churned else None
-    company.add("Contract", key, term.starts - timedelta(days=rng.randint(3, 15)), row, modified=told)
+    company.add("contract", key, term.starts - timedelta(days=rng.randint(3, 15)), row, modified=told)
 
 
 def _added_seats(company: Company, customer: Customer, term: Term, items: list[Item], rng: random.Random) -> tuple[UsageLine, int, int, date] | None:
@@ -75,16 +75,16 @@ def _added_seats(company: Company, customer: Customer, term: Term, items: list[I
 
 def _add_order(company: Company, customer: Customer, term: Term, key: str, on: date, items: list[Item], kind: str) -> None:
     row = {
-        "ContractId": Ref("Contract", key.removesuffix("-b")), "AccountId": Ref("Account", customer.key), "EffectiveDate": on.isoformat(),
-        "EndDate": term.ends.isoformat(), "Status": "Activated", "Type": kind, "OwnerId": customer.sales,
+        "contract": Ref("contract", key.removesuffix("-b")), "account": Ref("account", customer.key), "starts_on": on.isoformat(),
+        "ends_on": term.ends.isoformat(), "status": "Activated", "kind": kind, "owner": customer.sales,
     }  # fmt: skip
-    order = company.add("Order", key, on - timedelta(days=2), row)
+    order = company.add("order", key, on - timedelta(days=2), row)
     for line, seats, price in items:
         item = {
-            "OrderId": order, "Product2Id": product_key(line.product), "Quantity": seats, "UnitPrice": price, "ServiceDate": on.isoformat(),
-            "EndDate": term.ends.isoformat(), "Plan__c": line.plan,
+            "order": order, "product": product_key(line.product), "quantity": seats, "unit_price": price, "starts_on": on.isoformat(),
+            "ends_on": term.ends.isoformat(), "plan": line.plan,
         }  # fmt: skip
-        company.add("OrderItem", f"{key}-{line.product}", on - timedelta(days=2), item)
+        company.add("order_line", f"{key}-{line.product}", on - timedelta(days=2), item)
 
 
 def _add_opportunity(
@@ -93,11 +93,11 @@ def _add_opportunity(
 ) -> None:  # fmt: skip
     """One opportunity with a line per product. Amount = seats x monthly price x months of the term, JPY."""
     amount = sum(seats * price * months for _, seats, price in items)
-    opportunity = company.add("Opportunity", key, created, {"AccountId": account, "OwnerId": owner, "Amount": amount, **row}, modified=modified)
+    opportunity = company.add("opportunity", key, created, {"account": account, "owner": owner, "amount": amount, **row}, modified=modified)
     for line, seats, price in items:
-        item = {"OpportunityId": opportunity, "Product2Id": product_key(line.product), "Quantity": seats, "UnitPrice": price * months}
-        company.add("OpportunityLineItem", f"{key}-{line.product}", created, item)
-    if not str(row["StageName"]).startswith("Closed"):
+        item = {"opportunity": opportunity, "product": product_key(line.product), "quantity": seats, "unit_price": price * months}
+        company.add("opportunity_line", f"{key}-{line.product}", created, item)
+    if not str(row["stage"]).startswith("Closed"):
         _add_sales_call(company, key, account, owner, opportunity, created)
 
 
@@ -107,27 +107,27 @@ def _add_sales_call(company: Company, key: str, account: Ref, owner: Ref, opport
     on = max(company.today - timedelta(days=rng.randint(1, 30)), created)
     on = company.calendar.on_or_before(min(on, company.today - timedelta(days=1)))
     row = {
-        "WhatId": opportunity, "AccountId": account, "Subject": rng.choice(words.SALES_SUBJECTS), "ActivityDate": on.isoformat(),
-        "Status": "Completed", "Priority": "Normal", "TaskSubtype": "Call", "OwnerId": owner, "CompletedDateTime": at(on, 17),
+        "about": opportunity, "account": account, "subject": rng.choice(words.SALES_SUBJECTS), "on": on.isoformat(),
+        "status": "Completed", "priority": "Normal", "type": "Call", "owner": owner, "done_at": at(on, 17),
     }  # fmt: skip
-    company.add("Task", f"{key}-call", on, row, hour=9, modified=on)
+    company.add("task", f"{key}-call", on, row, hour=9, modified=on)
 
 
 def _add_won(company: Company, customer: Customer, key: str, on: date, items: list[Item], kind: str, months: int) -> None:
     label = {"New Business": "新規", "Renewal": "更新", "Expansion": "追加"}[kind]
     closed = on - timedelta(days=5 + len(items))
     row = {
-        "Name": f"{customer.name} {label} {on:%Y/%m}", "StageName": "Closed Won", "Probability": 100, "CloseDate": closed.isoformat(), "Type": kind,
-        "ContractId": Ref("Contract", key.removesuffix("-b")),
+        "name": f"{customer.name} {label} {on:%Y/%m}", "stage": "Closed Won", "probability": 100, "close_on": closed.isoformat(), "kind": kind,
+        "contract": Ref("contract", key.removesuffix("-b")),
     }  # fmt: skip
     created = closed - timedelta(days=60)
-    _add_opportunity(company, f"opp-{key}", Ref("Account", customer.key), customer.sales, items, months, created, row, modified=closed)
+    _add_opportunity(company, f"opp-{key}", Ref("account", customer.key), customer.sales, items, months, created, row, modified=closed)
 
 
 def _add_open(company: Company, customer: Customer, rng: random.Random) -> None:
     """The renewal at hand (contract ends within 120 days) and, for a few, an expansion that sales already works on."""
     today, term = company.today, customer.current
-    account = Ref("Account", customer.key)
+    account = Ref("account", customer.key)
     if customer.archetype != "churned" and term.months > 1 and 0 <= (term.ends - today).days <= 120 and customer.churned_on is None:
         items = _items(rng, customer, term, later=0)
         row = _open_row(rng, f"{customer.name} 更新 {term.ends:%Y/%m}", "Renewal", term.ends)
@@ -155,7 +155,7 @@ def add_prospect_opportunity(company: Company, key: str, name: str) -> None:
     product = rng.choice(list(PRICES))
     seats = rng.randint(5, 120)
     line = UsageLine("", product, "standard", seats, company.today, None, "prospect", 0.0, 1.0, True)
-    owner = Ref("User", f"sales-{rng.randint(1, SALES)}")
+    owner = Ref("user", f"sales-{rng.randint(1, SALES)}")
     if rng.random() < 0.67:
         created, modified = company.today - timedelta(days=rng.randint(3, 90)), None
         row = _open_row(rng, f"{name} 新規", "New Business", company.today + timedelta(days=rng.randint(10, 120)))
@@ -164,13 +164,13 @@ def add_prospect_opportunity(company: Company, key: str, name: str) -> None:
         created = modified - timedelta(days=60)
         row = _lost_row(f"{name} 新規", "New Business", modified)
     items = [(line, seats, PRICES[product]["standard"])]
-    _add_opportunity(company, f"opp-{key}", Ref("Account", key), owner, items, 12, created, row, modified=modified)
+    _add_opportunity(company, f"opp-{key}", Ref("account", key), owner, items, 12, created, row, modified=modified)
 
 
 def _open_row(rng: random.Random, name: str, kind: str, close_on: date) -> dict[str, object]:
     stage, probability = weighted(rng, [(pair, 1.0) for pair in OPEN_STAGES])
-    return {"Name": name, "StageName": stage, "Probability": probability, "CloseDate": close_on.isoformat(), "Type": kind}
+    return {"name": name, "stage": stage, "probability": probability, "close_on": close_on.isoformat(), "kind": kind}
 
 
 def _lost_row(name: str, kind: str, closed: date) -> dict[str, object]:
-    return {"Name": name, "StageName": "Closed Lost", "Probability": 0, "CloseDate": closed.isoformat(), "Type": kind}
+    return {"name": name, "stage": "Closed Lost", "probability": 0, "close_on": closed.isoformat(), "kind": kind}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-from connectors.salesforce.sandbox import seed_words as words
-from connectors.salesforce.sandbox.seed_accounts import YOUNG, product_key
-from connectors.salesforce.sandbox.seed_calendar import at
-from connectors.salesforce.sandbox.seed_model import SETUP_DAYS, Company, Customer, Ref
+from connectors.sandbox_kit.firm import words
+from connectors.sandbox_kit.firm.accounts import YOUNG, product_key
+from connectors.sandbox_kit.firm.calendar import at
+from connectors.sandbox_kit.firm.model import SETUP_DAYS, Company, Customer, Ref
 
 HISTORY_DAYS = 400  # as long as the usage files
 #: touches a year by touch model: (calls, mails, to-dos, meetings, quarterly reviews)
@@ -38,7 +38,7 @@ class Touches:
     def __init__(self, company: Company, customer: Customer) -> None:
         self.company, self.customer = company, customer
         self.rng = company.random("touches", customer.key)
-        self.account = Ref("Account", customer.key)
+        self.account = Ref("account", customer.key)
         self.first = max(customer.since - timedelta(days=10), company.today - timedelta(days=HISTORY_DAYS))
         gone = customer.churned_on if customer.archetype == "churned" else None
         if customer.archetype == "never_started":
@@ -81,11 +81,11 @@ class Touches:
         (last, last_r), (first, first_r) = self.rng.choice(words.LAST_NAMES), self.rng.choice(words.FIRST_NAMES)
         left = self._left_on(role)
         row = {
-            "AccountId": self.account, "LastName": last, "FirstName": first, "Title": self.rng.choice(words.TITLES[role]),
-            "Email": f"{last_r}.{first_r}{place}@{self.customer.domain}", "Role__c": role, "Left_On__c": left.isoformat() if left else None,
-            "OwnerId": self.customer.csm,
+            "account": self.account, "last_name": last, "first_name": first, "title": self.rng.choice(words.TITLES[role]),
+            "email": f"{last_r}.{first_r}{place}@{self.customer.domain}", "role": role, "left_on": left.isoformat() if left else None,
+            "owner": self.customer.csm,
         }  # fmt: skip
-        ref = self.company.add("Contact", f"{self.customer.key}-c{place}", self.customer.since, row, modified=left)
+        ref = self.company.add("contact", f"{self.customer.key}-c{place}", self.customer.since, row, modified=left)
         self.contacts.setdefault(role, ref)
 
     def _left_on(self, role: str) -> date | None:
@@ -150,22 +150,22 @@ class Touches:
             if done:  # some days ahead of the due day
                 finished = self.company.calendar.on_or_before(min(on - timedelta(days=lead), self.last))
         row = {
-            "WhatId": self.account, "AccountId": self.account, "WhoId": who, "Subject": subject, "ActivityDate": on.isoformat(),
-            "Status": "Completed" if done else "Not Started", "Priority": "Normal", "TaskSubtype": subtype, "OwnerId": self.customer.csm,
-            "CSM_Kind__c": kind, "CompletedDateTime": at(finished, 17) if finished else None,
+            "about": self.account, "account": self.account, "contact": who, "subject": subject, "on": on.isoformat(),
+            "status": "Completed" if done else "Not Started", "priority": "Normal", "type": subtype, "owner": self.customer.csm,
+            "kind": kind, "done_at": at(finished, 17) if finished else None,
         }  # fmt: skip
         key = f"{self.customer.key}-t{self.rng.getrandbits(40):010x}"
-        self.company.add("Task", key, created, row, hour=9, modified=finished)
+        self.company.add("task", key, created, row, hour=9, modified=finished)
 
     def _event(self, kind: str, subject: str, on: date, who: str = "champion") -> None:
         hour = self.rng.choice((10, 11, 13, 14, 15, 16))
         row = {
-            "WhatId": self.account, "AccountId": self.account, "WhoId": self.contacts.get(who) or self.contacts.get("admin"), "Subject": subject,
-            "StartDateTime": at(on, hour), "EndDateTime": at(on, hour + 1), "ActivityDateTime": at(on, hour), "ActivityDate": on.isoformat(),
-            "DurationInMinutes": 60, "Kind__c": kind, "OwnerId": self.customer.csm,
+            "about": self.account, "account": self.account, "contact": self.contacts.get(who) or self.contacts.get("admin"), "subject": subject,
+            "starts_at": at(on, hour), "ends_at": at(on, hour + 1), "at": at(on, hour), "on": on.isoformat(),
+            "minutes": 60, "kind": kind, "owner": self.customer.csm,
         }  # fmt: skip
         key = f"{self.customer.key}-e{self.rng.getrandbits(40):010x}"
-        self.company.add("Event", key, min(on, self.company.today) - timedelta(days=self.rng.randint(3, 14)), row)
+        self.company.add("event", key, min(on, self.company.today) - timedelta(days=self.rng.randint(3, 14)), row)
 
     # -- tickets, answers, outcomes -------------------------------------------------------------------------------------------------------
 
@@ -185,13 +185,13 @@ class Touches:
         answered = closed is not None and self.rng.random() < 0.5
         open_status = "Escalated" if escalated else "Working"
         row = {
-            "AccountId": self.account, "ContactId": self.contacts.get("operator"), "Subject": subject, "Status": "Closed" if closed else open_status,
-            "Priority": priority, "Origin": self.rng.choice(("Email", "Web", "Phone")), "IsEscalated": escalated,
-            "ClosedDate": at(closed, 18) if closed else None, "ProductId": product_key(self.rng.choice(self.customer.products).product),
-            "Csat__c": min(5, max(1, round(self.rng.gauss(middle, 0.8)))) if answered else None,
+            "account": self.account, "contact": self.contacts.get("operator"), "subject": subject, "status": "Closed" if closed else open_status,
+            "priority": priority, "origin": self.rng.choice(("Email", "Web", "Phone")), "escalated": escalated,
+            "closed_at": at(closed, 18) if closed else None, "product": product_key(self.rng.choice(self.customer.products).product),
+            "csat": min(5, max(1, round(self.rng.gauss(middle, 0.8)))) if answered else None,
         }  # fmt: skip
         key = f"{self.customer.key}-k{self.rng.getrandbits(40):010x}"
-        self.company.add("Case", key, opened, row, hour=self.rng.randint(9, 17), modified=closed)
+        self.company.add("ticket", key, opened, row, hour=self.rng.randint(9, 17), modified=closed)
 
     def add_answers(self) -> None:
         asked = self.customer.archetype not in ("never_started",) and (self.last - self.first).days > 30
@@ -201,11 +201,11 @@ class Touches:
             mood = "good" if nps >= 9 else "mid" if nps >= 7 else "bad"
             on = self.day(max(self.first, self.last - timedelta(days=170)) if place < 2 else None)
             row = {
-                "Account__c": self.account, "Contact__c": self.contacts.get("champion") or self.contacts.get("admin"), "Kind__c": kind,
-                "Score__c": nps if kind == "nps" else max(1, round(nps / 2)), "Answered_At__c": at(on, self.rng.randint(9, 18)),
-                "Comment__c": self.rng.choice(words.NPS_COMMENTS[mood]) if self.rng.random() < 0.7 else None,
+                "account": self.account, "contact": self.contacts.get("champion") or self.contacts.get("admin"), "kind": kind,
+                "score": nps if kind == "nps" else max(1, round(nps / 2)), "answered_at": at(on, self.rng.randint(9, 18)),
+                "comment": self.rng.choice(words.NPS_COMMENTS[mood]) if self.rng.random() < 0.7 else None,
             }  # fmt: skip
-            self.company.add("NPS_Response__c", f"{self.customer.key}-n{place}", on, row)
+            self.company.add("survey", f"{self.customer.key}-n{place}", on, row)
 
     def add_outcome(self) -> None:
         if (self.last - self.first).days < 120 or self.rng.random() > OUTCOME_KNOWN.get(self.customer.archetype, 0.45):
@@ -217,7 +217,7 @@ class Touches:
             gain = 0.0  # much used and nothing gained: the pattern that churns by surprise
         on = self.day(max(self.first, self.last - timedelta(days=200)))
         row = {
-            "Account__c": self.account, "Metric__c": metric, "Baseline__c": baseline, "Current__c": round(baseline * (1 - gain), 1),
-            "Measured_On__c": on.isoformat(), "Fact_Backed__c": self.rng.random() < 0.7,
+            "account": self.account, "metric": metric, "baseline": baseline, "current": round(baseline * (1 - gain), 1),
+            "measured_on": on.isoformat(), "fact_backed": self.rng.random() < 0.7,
         }  # fmt: skip
-        self.company.add("Success_Outcome__c", f"{self.customer.key}-o", on, row)
+        self.company.add("outcome", f"{self.customer.key}-o", on, row)

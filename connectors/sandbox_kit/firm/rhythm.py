@@ -7,8 +7,8 @@ import random
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from connectors.salesforce.sandbox.seed_calendar import Calendar
-from connectors.salesforce.sandbox.seed_model import UsageLine
+from connectors.sandbox_kit.firm.calendar import Calendar
+from connectors.sandbox_kit.firm.model import UsageLine
 
 #: lines without a trend of their own: their use comes and goes by up to a fifth over some months
 SWINGING = ("steady", "escalation", "champion_left", "plan_limit")

@@ -16,10 +16,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from connectors.salesforce.sandbox import seed_words as words
-from connectors.salesforce.sandbox.seed_calendar import add_months, days
-from connectors.salesforce.sandbox.seed_model import Company
-from connectors.salesforce.sandbox.seed_rhythm import DAILY, FEATURES, day_factor, is_close, usage_start, week_levels, week_of
+from connectors.sandbox_kit.firm import words
+from connectors.sandbox_kit.firm.calendar import add_months, days
+from connectors.sandbox_kit.firm.model import Company
+from connectors.sandbox_kit.firm.rhythm import DAILY, FEATURES, day_factor, is_close, usage_start, week_levels, week_of
 
 HEADER = "tenant_id,product,user_id,feature,date,events,seconds"
 MEMORY_LIMIT = "120MB"  # 5,000 accounts make a million rows a month; what does not fit goes to disk

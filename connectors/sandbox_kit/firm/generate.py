@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from connectors.salesforce.sandbox.seed_accounts import add_accounts, add_products, add_users
-from connectors.salesforce.sandbox.seed_contracts import add_contracts, add_prospect_opportunity
-from connectors.salesforce.sandbox.seed_model import Company
-from connectors.salesforce.sandbox.seed_touches import Touches
+from connectors.sandbox_kit.firm.accounts import add_accounts, add_products, add_users
+from connectors.sandbox_kit.firm.contracts import add_contracts, add_prospect_opportunity
+from connectors.sandbox_kit.firm.model import Company
+from connectors.sandbox_kit.firm.touches import Touches
 
 
 def generate(accounts: int, seed: int, today: date) -> Company:
@@ -21,7 +21,7 @@ def generate(accounts: int, seed: int, today: date) -> Company:
     for customer in customers:
         add_contracts(company, customer)
         Touches(company, customer).add_all()
-    for row in company.records["Account"]:
-        if row["Type"] == "Prospect":
-            add_prospect_opportunity(company, row["_key"], row["Name"])
+    for row in company.records["account"]:
+        if row["kind"] == "Prospect":
+            add_prospect_opportunity(company, row["_key"], row["name"])
     return company
