@@ -23,6 +23,19 @@ def open_crm(mapping: CrmMapping, mappings: Mappings, settings: Any) -> Crm:
     return crm
 
 
+def mapping_file(vendor: str) -> Path | None:
+    """The vendor's own mapping file, where it is not the one among the shipped mappings: to be put into crm/ in the place of that."""
+    path = Path(__file__).parent / vendor / "crm" / f"{vendor}.yml"
+    return path if path.is_file() else None
+
+
+def sandbox_demo(vendor: str) -> Any:
+    """The module that seeds the vendor's sandbox with the demo's company and says how to reach it; ValueError where there is none."""
+    if vendor not in vendors():
+        raise ValueError(f"There is no connector for {vendor!r}; there are: {', '.join(vendors())}.")
+    return importlib.import_module(f"connectors.{vendor}.sandbox.demo")
+
+
 def missing_setting(mapping: CrmMapping, settings: Any) -> str:
     """The variable without which a connection cannot make its first call; empty = all there is."""
     name: str = _module(mapping).missing_setting(settings)

@@ -10,10 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import SecretStr
-
 import mappings as shipped
-from connectors.salesforce.sandbox.seed import seed_sandbox
+from connectors import registry
 from connectors.sandbox_kit import SandboxProcess
 from mappings.load import load
 from mappings.models import Mappings
@@ -41,18 +39,24 @@ class DemoResult:
     seconds: float = 0.0
     environment: dict[str, str] = field(default_factory=dict)
 
+    def page(self, account_id: str) -> str:
+        """Address of an account's page in the sandbox; empty where it has none."""
+        found: str = registry.sandbox_demo(self.sandbox["crm"]).page(self.sandbox["url"], account_id)
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         return {"first": self.first, "second": self.second, "sandbox": self.sandbox}
 
 
 class Demo:
-    """`with Demo(500, 1) as demo: result = demo.run()`. Leaves nothing behind unless `keep`."""
+    """`with Demo(500, 1, crm="salesforce") as demo: result = demo.run()`. Leaves nothing behind unless `keep`."""
 
-    def __init__(self, accounts: int, seed: int, *, keep: bool = False) -> None:
-        self.accounts, self.seed, self.keep = accounts, seed, keep
+    def __init__(self, accounts: int, seed: int, *, crm: str, keep: bool = False) -> None:
+        self.accounts, self.seed, self.keep, self.crm = accounts, seed, keep, crm
+        self.sandbox = registry.sandbox_demo(crm)
         self._temporary = None if keep else tempfile.TemporaryDirectory(prefix="scoresync-demo-", ignore_cleanup_errors=True)
         self.folder = KEPT.absolute() if self._temporary is None else Path(self._temporary.name)
-        self.box = SandboxProcess(self.folder / "salesforce.db")
+        self.box = SandboxProcess(self.folder / f"{crm}.db", crm=crm)
 
     def __enter__(self) -> Self:
         if self.keep and self.folder.exists():
@@ -81,11 +85,12 @@ class Demo:
 
     def run(self, tell: Progress = lambda _step, _done, _total: None) -> DemoResult:
         began = time.monotonic()
-        settings, customer = self.settings(), load(Path(shipped.__file__).parent)
+        mapping_folder = self._mappings()
+        settings, customer = self.settings(mapping_folder), load(mapping_folder)
         log.configure(settings)
         tell("pull", 0, 0)
-        seed_sandbox(self.box.url, self.folder, self.accounts, self.seed, datetime.now(ZoneInfo(customer.calendar.timezone)).date())
-        self._provision(customer)
+        self.sandbox.seed(self.box, self.folder, self.accounts, self.seed, datetime.now(ZoneInfo(customer.calendar.timezone)).date())
+        self._provision(customer, mapping_folder)
         self.box.control.reset_stats()
         runtime = Runtime.open(settings, tell=tell)
         try:
@@ -96,40 +101,45 @@ class Demo:
         finally:
             runtime.close()
         ok = first.state == second.state == RunState.DONE and not second_report["calls"]["writes"]
-        box = {"url": self.box.url, "state": str(self.box.state), "accounts": self.accounts, "seed": self.seed, "first": seen}
+        box = {"crm": self.crm, "url": self.box.url, "state": str(self.box.state), "accounts": self.accounts, "seed": self.seed, "first": seen}
         box["both"] = self.box.control.stats()
-        return DemoResult(first_report, second_report, box, ok, settings, customer, first, time.monotonic() - began, self.environment())
+        return DemoResult(first_report, second_report, box, ok, settings, customer, first, time.monotonic() - began, self.environment(mapping_folder))
 
-    def settings(self) -> Settings:
-        return Settings(
-            lake=self.folder / "lake",
-            database_url=SecretStr(f"sqlite:///{self.folder / 'ledger.db'}"),
-            usage=self.folder / "usage",
-            mappings=Path(shipped.__file__).parent,
-            salesforce_url=self.box.url,
-            salesforce_client_id=self.box.client_id,
-            salesforce_client_secret=SecretStr(self.box.client_secret),
-            log_level="error",
-            redis_url=None,
-        )
+    def _mappings(self) -> Path:
+        """The shipped mappings; for a CRM whose file is not among them a copy with that file in the place of the one that is."""
+        shipped_folder, theirs = Path(shipped.__file__).parent, registry.mapping_file(self.crm)
+        if theirs is None:
+            return shipped_folder
+        folder = self.folder / "mappings"
+        shutil.copytree(shipped_folder, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "crm"))
+        (folder / "crm").mkdir()
+        shutil.copy(theirs, folder / "crm")
+        return folder
 
-    def environment(self) -> dict[str, str]:
-        """What to export so that every other command works on the kept demo."""
-        return {
-            "SCORESYNC_LAKE": str(self.folder / "lake"),
-            "SCORESYNC_DATABASE_URL": f"sqlite:///{self.folder / 'ledger.db'}",
-            "SCORESYNC_USAGE": str(self.folder / "usage"),
-            "SCORESYNC_SALESFORCE_URL": self.box.url,
-            "SCORESYNC_SALESFORCE_CLIENT_ID": self.box.client_id,
-            "SCORESYNC_SALESFORCE_CLIENT_SECRET": self.box.client_secret,
+    def settings(self, mapping_folder: Path, **more: Any) -> Settings:
+        given = {
+            "lake": self.folder / "lake",
+            "database_url": f"sqlite:///{self.folder / 'ledger.db'}",
+            "usage": self.folder / "usage",
+            "mappings": mapping_folder,
+            "log_level": "error",
+            "redis_url": None,
         }
+        return Settings.model_validate({**given, **self.sandbox.settings(self.box), **more})
 
-    def _provision(self, customer: Mappings) -> None:
-        """As an admin would: the admin's app creates the fields and lets the integration user write them."""
-        client_id, secret = self.box.app("admin")
-        user = self.box.user("integration")["username"]
-        admin = self.settings().model_copy(
-            update={"salesforce_client_id": client_id, "salesforce_client_secret": SecretStr(secret), "salesforce_username": user}
-        )
+    def environment(self, mapping_folder: Path) -> dict[str, str]:
+        """What to export so that every other command works on the kept demo."""
+        found = {
+            "lake": str(self.folder / "lake"),
+            "database_url": f"sqlite:///{self.folder / 'ledger.db'}",
+            "usage": str(self.folder / "usage"),
+            **({"mappings": str(mapping_folder)} if registry.mapping_file(self.crm) else {}),
+            **self.sandbox.settings(self.box),
+        }
+        return {f"SCORESYNC_{name.upper()}": value for name, value in found.items()}
+
+    def _provision(self, customer: Mappings, mapping_folder: Path) -> None:
+        """As an admin would: whoever may, creates the fields and lets the integration user write them."""
+        admin = self.settings(mapping_folder, **self.sandbox.admin_settings(self.box))
         for name in customer.crm:
             crm_opener(admin)(customer, name).provision(customer.writeback.active(), dry_run=False, say=lambda _step: None)

@@ -8,7 +8,7 @@ import pytest
 from mappings.load import DEFAULTS, MappingFaults, load_checked
 
 ROOT = Path(__file__).parent.parent.parent
-EXAMPLE = ROOT / "docs/examples/hubspot/crm/hubspot.yml"
+EXAMPLE = ROOT / "connectors/hubspot/crm/hubspot.yml"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from worker.run import finish_run, poll_resync, start_run
 from worker.runtime import Runtime
 from worker.settings import Settings
 
-EXAMPLE = Path(__file__).parent.parent.parent / "docs/examples/hubspot/crm/hubspot.yml"
+EXAMPLE = Path(__file__).parent.parent.parent / "connectors/hubspot/crm/hubspot.yml"
 COMPANIES = 120
 
 

@@ -87,10 +87,13 @@ def _where(result: DemoResult, rows: list[dict[str, Any]], keep: bool) -> None:
     first = next((row["account_id"] for row in rows if row["score"] is not None), "")
     if not keep:
         out.print(
-            "\nTo look around: [bold]scoresync demo --keep[/] leaves the sandbox running, with an account's page as a CSM sees it.", soft_wrap=True
+            "\nTo look around: [bold]scoresync demo --keep[/] leaves the sandbox running"
+            + (", with an account's page as a CSM sees it." if result.page(first) else "."),
+            soft_wrap=True,
         )
         return
-    out.print(f"\nLook at an account as a CSM: {result.sandbox['url']}/lightning/r/Account/{first}/view?lang=ja", soft_wrap=True)
+    page = result.page(first)
+    out.print(f"\nLook at an account as a CSM: {page}" if page else f"\nThe sandbox answers on {result.sandbox['url']}.", soft_wrap=True)
     out.print("In another terminal:")
     for name, value in result.environment.items():
         out.print(f"  export {name}={value}", soft_wrap=True)

@@ -49,11 +49,24 @@ def create_account(state: State) -> None:
     )
 
 
-def add_owner(state: State, number: int, email: str, first: str, last: str) -> None:
+def seed_owners(context: Context) -> JSON:
+    """Control call `{"owners": [{"email", "first", "last", "team"?}]}`: further owners; their ids."""
+    state = context.state
+    given = context.json_object()["owners"]
+    with state.transaction():
+        last = state.db.one("SELECT max(id) FROM owner")
+        first = (int(last[0]) if last and last[0] else 70_000_000) + 1
+        for number, row in enumerate(given, start=first):
+            add_owner(state, number, row["email"], row["first"], row["last"], row.get("team"))
+    return {"ids": [str(first + place) for place in range(len(given))]}
+
+
+def add_owner(state: State, number: int, email: str, first: str, last: str, team: str | None = None) -> None:
     """An owner, whose user id is another number, as in real accounts."""
     body = {
         "id": str(number), "email": email, "type": "PERSON", "firstName": first, "lastName": last, "userId": number - 60_000_000,
-        "userIdIncludingInactive": number - 60_000_000, "createdAt": STAMP, "updatedAt": STAMP, "archived": False, "teams": [],
+        "userIdIncludingInactive": number - 60_000_000, "createdAt": STAMP, "updatedAt": STAMP, "archived": False,
+        "teams": [{"id": "1", "name": team, "primary": True}] if team else [],
     }  # fmt: skip
     state.db.write("INSERT OR REPLACE INTO owner VALUES (?, ?, 0)", (number, orjson.dumps(body).decode()))
 

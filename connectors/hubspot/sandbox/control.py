@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from connectors.hubspot.sandbox import associations, deletes, delivery, properties, records, store_rows
-from connectors.hubspot.sandbox.account import APP_ID
+from connectors.hubspot.sandbox.account import APP_ID, seed_owners
 from connectors.hubspot.sandbox.association_types import between, default
 from connectors.hubspot.sandbox.associations import Link
 from connectors.hubspot.sandbox.batch import create as batch_create
@@ -382,5 +382,5 @@ HANDLERS: dict[tuple[str, str], Callable[[Context], Answer]] = {
     ("POST", "settings"): settings, ("POST", "usage"): usage, ("POST", "token"): token, ("POST", "expire_sessions"): expire, ("GET", "dump"): dump,
     ("GET", "links"): links, ("POST", "write"): write, ("POST", "touch"): touch, ("POST", "merge"): merge, ("POST", "archive"): archive,
     ("POST", "restore"): restore, ("POST", "undelete"): restore, ("POST", "purge"): purge, ("POST", "rules"): rules,
-    ("POST", "hooks"): hooks, ("POST", "deliver"): deliver, ("POST", "fire"): fire,
+    ("POST", "hooks"): hooks, ("POST", "deliver"): deliver, ("POST", "fire"): fire, ("POST", "owners"): seed_owners,
 }  # fmt: skip
