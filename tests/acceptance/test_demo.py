@@ -28,12 +28,12 @@ STEPS = ["pull", "stage", "join", "score", "decide", "diff", "write_back", "reco
 
 
 @contextmanager
-def kept_demo(folder: Path, accounts: int, seed: int) -> Iterator[tuple[dict[str, Any], SandboxControl]]:
+def kept_demo(folder: Path, accounts: int, seed: int, *more: str) -> Iterator[tuple[dict[str, Any], SandboxControl]]:
     """`scoresync demo --keep --json` in a folder of its own: what it said, and its sandbox while it runs. Ctrl-C ends it."""
     folder.mkdir()
     told, log = folder / "out.json", folder / "err.log"
     plain = {name: value for name, value in os.environ.items() if not name.startswith("SCORESYNC_")}
-    command = [COMMAND, "demo", "--accounts", str(accounts), "--seed", str(seed), "--json", "--keep"]
+    command = [COMMAND, "demo", "--accounts", str(accounts), "--seed", str(seed), "--json", "--keep", *more]
     with told.open("w") as out, log.open("w") as err, ctrl_c_heard():
         process = subprocess.Popen(command, cwd=folder, env=plain, stdout=out, stderr=err)
     try:

@@ -61,7 +61,8 @@ PROPERTIES: dict[str, list[JSON]] = {
 OUTCOME: JSON = {
     "name": OUTCOMES, "labels": {"singular": "導入効果", "plural": "導入効果"}, "primaryDisplayProperty": "metric", "requiredProperties": ["metric"],
     "properties": [
-        text("metric", "指標"), number("baseline", "導入前"), number("current_value", "現在"), day("measured_on", "測定日"), yes_no("fact_backed", "実データあり"),
+        text("metric", "指標"), number("baseline", "導入前"), number("current_value", "現在"), day("measured_on", "測定日"),
+        yes_no("fact_backed", "実データあり"),
     ],
     "associatedObjects": ["COMPANY"],
 }  # fmt: skip
