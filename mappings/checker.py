@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, LIFT, PRIORITY, RESULTS, Column
+from mappings.columns_onboarding import FACTS_OF
 from mappings.expressions import Checked, ExpressionFault, Expressions, nearest
 from mappings.faults import Fault
 from mappings.models import Text
@@ -18,6 +19,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "csql": {name: column.type for name, column in (ACCOUNTS | ACCOUNT_PRODUCTS | RESULTS).items()},
     "alert": {name: column.type for name, column in (ACCOUNTS | RESULTS).items()},
     "priority": {name: column.type for name, column in (ACCOUNTS | RESULTS | PRIORITY).items()},
+    **{context: {name: column.type for name, column in columns.items()} for context, columns in FACTS_OF.items()},
 }
 
 

@@ -137,6 +137,23 @@ ACCOUNTS: dict[str, Column] = {
     "override_until": _c("DATE", "human", "last day of the override"),
     "pulse": _c("VARCHAR", "human", "CSM pulse A, B, C"),
     "onboarding_outcome": _c("VARCHAR", "human", "completed, failed_proceeding, extended"),
+    # onboarding of the main product, by the plan and version that was valid when it started; null where no plan fits or nothing shows its steps
+    "onboarding_plan": _c("VARCHAR", "crm", "name of the plan in onboarding/"),
+    "onboarding_version": _c("BIGINT", "crm", "version of the criteria that the account keeps"),
+    "onboarding_status": _c("VARCHAR", "crm", "not_started, on_track, overdue, extended, completed, failed_proceeding"),
+    "onboarding_phase": _c("VARCHAR", "crm", "phase of the first open step; null = completed"),
+    "onboarding_due_on": _c("DATE", "crm", "last day of the period; of the extended one where it was extended"),
+    "onboarding_completed_on": _c("DATE", "crm", "day the last step was done, or first seen done; null = open, or long done on a day nobody knows"),
+    "onboarding_on_time": _c("BOOLEAN", "crm", "completed within the original period; null = still open within it, or not known"),
+    "onboarding_steps_done": _c("BIGINT", "crm", "steps of the plan that are done"),
+    "onboarding_steps_total": _c("BIGINT", "crm", "steps of the plan"),
+    "steps_overdue": _c("BIGINT", "crm", "steps of the plan past their own due day; null without a plan"),
+    "steps_overdue_since": _c("DATE", "crm", "due day of the longest overdue step"),
+    "overdue_steps_title_en": _c("VARCHAR", "crm", "overdue steps with their due days"),
+    "overdue_steps_title_ja": _c("VARCHAR", "crm", "likewise in Japanese; in texts of alerts `{overdue_steps_title}`"),
+    "onboarding_next_en": _c("VARCHAR", "crm", "next step of onboarding in words, with its day and material"),
+    "onboarding_next_ja": _c("VARCHAR", "crm", "likewise in Japanese"),
+    "renewal_number": _c("BIGINT", "crm", "which renewal of the main product comes next; 1 = the first"),
 }
 
 #: Grain: one row per account and product of the catalogue, owned or not. A rule sees these and every column of ACCOUNTS, and the score's results.
@@ -264,6 +281,21 @@ DECISIONS: dict[str, Column] = {
     "escalation_recovered_on": _c("DATE", "crm", "day the last escalated ticket was closed"),
     "nps_due_on": _c("DATE", "crm", "day 30 or 90 of the contract whose NPS question has no answer yet"),
     "managed_by": _c("VARCHAR", "crm", "direct or partner"),
+    # onboarding and renewal
+    "onboarding_status": _c("VARCHAR", "crm", "not_started, on_track, overdue, extended, completed, failed_proceeding"),
+    "onboarding_due_on": _c("DATE", "crm", "last day of the period"),
+    "onboarding_on_time": _c("VARCHAR", "crm", "yes, no; null = open within the period, or not known"),
+    "onboarding_criteria": _c("VARCHAR", "crm", "plan and version that the account keeps, `expense v2`"),
+    "onboarding_phase*": _c("VARCHAR", "crm", "title of the phase of the first open step"),
+    "onboarding_next*": _c("VARCHAR", "crm", "next step in words, with its day and the link to its material"),
+    "setup_overdue*": _c("VARCHAR", "crm", "steps past their own due day, with the days"),
+    "renewal_number": _c("BIGINT", "crm", "which renewal comes next; 1 = the first"),
+    "renewal_prep": _c("VARCHAR", "crm", "not_yet, the name of the first open step of renewal.yml, ready, passed"),
+    "renewal_next*": _c("VARCHAR", "crm", "next step of the preparation in words, with its day"),
+    "renewal_next_on": _c("DATE", "crm", "day of that step"),
+    "qbr_due_on": _c("DATE", "crm", "day by which the next business review is due"),
+    "expansion_ready": _c("VARCHAR", "crm", "ready, not_yet; null outside the preparation of a renewal"),
+    "self_success*": _c("VARCHAR", "crm", "the signs that a new customer may do without a CSM; null = no candidate"),
 }
 
 #: Columns of `csql_desired` that a field of writeback.yml (object csql) may take.

@@ -31,6 +31,7 @@ from mappings.models import (
     Writeback,
     WriteField,
 )
+from mappings.models_onboarding import OnboardingPlan, Renewal, SelfSuccess
 from mappings.models_routing import Priority, Routing
 from mappings.parts import Parts
 from mappings.snapshot import config_version, restore, snapshot
@@ -50,18 +51,21 @@ FOLDERS: dict[str, tuple[type[BaseModel], str]] = {
     "scores": (Score, "name"),
     "csql": (CsqlRule, "name"),
     "alerts": (Alert, "name"),
+    "onboarding": (OnboardingPlan, "name"),
 }
 FILES: dict[str, type[BaseModel]] = {
     "csql_policy.yml": CsqlPolicy,
     "products.yml": Products,
     "scope.yml": Scope,
     "calendar.yml": Calendar,
+    "self_success.yml": SelfSuccess,
+    "renewal.yml": Renewal,
     "writeback.yml": Writeback,
     "priority.yml": Priority,
     "routing.yml": Routing,
 }
 #: Files that may be absent: their defaults are complete. So may the CSQL policy where there is no rule.
-OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml")
+OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml", "self_success.yml", "renewal.yml")
 #: Folders that must hold a file.
 NEEDED = ("crm", "indicators", "scores")
 

@@ -1,7 +1,6 @@
 """Pydantic models of every mapping file. Unknown keys are refused; `load.py` reports all faults of all files at once.
 
-What a person writes is forgiving (defaults, short forms); what the worker runs is complete and frozen. `sql` and `when` texts are DuckDB scalars
-over the columns in `columns.py`, checked by `expressions.py` before anything runs.
+What a person writes is forgiving, what the worker runs is complete. `sql` and `when` are DuckDB scalars over `columns.py`; see `expressions.py`.
 """
 
 from decimal import Decimal
@@ -10,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
+from mappings import models_onboarding
 from mappings.models_alerts import Alert as Alert
 from mappings.models_alerts import Anomaly as Anomaly
 from mappings.models_alerts import CalendarEvent as CalendarEvent
@@ -384,7 +384,7 @@ class Writeback(Model):
 
 
 # --- everything ----------------------------------------------------------------------------------------------------------------------------------
-class Mappings(Model):
+class Mappings(models_onboarding.OnboardingMappings):
     """All mapping files of one folder, checked. A run pins a snapshot of it."""
 
     crm: dict[str, CrmMapping]

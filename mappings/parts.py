@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from mappings.faults import Fault
 from mappings.models import Calendar, CsqlPolicy, Mappings, Products, Scope, Score, Writeback
+from mappings.models_onboarding import Renewal, SelfSuccess
 from mappings.models_routing import Priority, Routing
 from mappings.yaml_files import Document, Path_
 
@@ -18,7 +19,7 @@ class Parts:
     """`models`: kind → file name → model, only valid ones; `documents` also holds the files with faults, so that nobody calls them missing."""
 
     models: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {kind: {} for kind in ("crm", "usage", "indicators", "scores", "csql", "alerts")}
+        default_factory=lambda: {kind: {} for kind in ("crm", "usage", "indicators", "scores", "csql", "alerts", "onboarding")}
     )
     singles: dict[str, BaseModel | None] = field(default_factory=dict)
     writeback: Writeback | None = None
@@ -53,6 +54,9 @@ class Parts:
             writeback=_needed(self.writeback),
             priority=self.single("priority.yml", Priority) or Priority(),
             routing=self.single("routing.yml", Routing) or Routing(),
+            onboarding=self.models["onboarding"],
+            self_success=self.single("self_success.yml", SelfSuccess) or SelfSuccess(),
+            renewal=self.single("renewal.yml", Renewal) or Renewal(),
         )
 
 

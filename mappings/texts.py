@@ -110,5 +110,10 @@ SLOTS: dict[str, dict[str, Column]] = {
     "cap": ACCOUNTS | {"main_product_title": INDICATOR_SLOTS["main_product_title"]},
     "csql": ACCOUNTS | ACCOUNT_PRODUCTS | RESULTS | CSQL_SLOTS,
     "priority": ACCOUNTS | RESULTS | PRIORITY,
-    "alert": ACCOUNTS | RESULTS | {"main_product_title": INDICATOR_SLOTS["main_product_title"]} | ALERT_SLOTS,
+    "alert": ACCOUNTS
+    | RESULTS
+    | {"main_product_title": INDICATOR_SLOTS["main_product_title"]}
+    | {"overdue_steps_title": Column("VARCHAR", "crm", "overdue onboarding steps")}
+    | ALERT_SLOTS,
+    "plain": {},  # no slot: titles and actions that stand inside other texts
 }

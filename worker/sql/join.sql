@@ -81,8 +81,14 @@ WITH facts AS (
            CASE WHEN {{has_opportunity}} THEN coalesce(qf.opportunities_open, 0) END AS opportunities_open,
            CASE WHEN {{has_opportunity}} THEN coalesce(qf.expansion_open, 0) END AS expansion_open,
            CASE WHEN {{has_outcome}} THEN coalesce(rf.outcomes, 0) END AS outcomes, rf.outcome_change, rf.outcome_last_on,
-           aw.* EXCLUDE (account_id), ax.* EXCLUDE (acct)
+           aw.* EXCLUDE (account_id), ax.* EXCLUDE (acct),
+           ob.plan AS onboarding_plan, ob.version AS onboarding_version, ob.status AS onboarding_status, ob.phase AS onboarding_phase,
+           ob.due_on AS onboarding_due_on, ob.completed_on AS onboarding_completed_on, ob.on_time AS onboarding_on_time,
+           ob.steps_done AS onboarding_steps_done, ob.steps_total AS onboarding_steps_total, ob.steps_overdue, ob.steps_overdue_since,
+           ob.overdue_en AS overdue_steps_title_en, ob.overdue_ja AS overdue_steps_title_ja, ob.next_en AS onboarding_next_en,
+           ob.next_ja AS onboarding_next_ja, rn.renewal_number
     FROM used AS u LEFT JOIN j_setup_facts AS sf ON sf.acct = u.account_id LEFT JOIN j_activity_facts AS af ON af.acct = u.account_id
+    LEFT JOIN onboarding AS ob ON ob.account_id = u.account_id AND ob.main LEFT JOIN o_renewal AS rn ON rn.acct = u.account_id
     LEFT JOIN j_contact_facts AS cf ON cf.acct = u.account_id LEFT JOIN j_ticket_facts AS tf ON tf.acct = u.account_id
     LEFT JOIN j_survey_facts AS nf ON nf.acct = u.account_id LEFT JOIN j_outcome_facts AS rf ON rf.acct = u.account_id
     LEFT JOIN (SELECT acct, count(*) AS opportunities_open, count(*) FILTER (kind = 'expansion') AS expansion_open

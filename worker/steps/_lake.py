@@ -23,7 +23,7 @@ from worker.store.schemas import schema
 #: What join reads. A past date scored by decide reads the same.
 FACTS = (
     "crm_account", "crm_contract", "crm_activity", "crm_contact", "crm_ticket", "crm_survey", "crm_opportunity", "crm_outcome", "crm_csql",
-    "usage_tenant_day", "usage_user_days", "usage_file_days", "usage_snapshot", "population_stats", "anomaly_history",
+    "usage_tenant_day", "usage_user_days", "usage_file_days", "usage_snapshot", "population_stats", "anomaly_history", "onboarding_history",
 )  # fmt: skip
 HISTORIES = ("score_history", "signal_history", "product_score_history", "family_history")
 

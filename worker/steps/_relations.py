@@ -32,6 +32,7 @@ class LakeRelations:
     product_score_history: str = "product_score_history"
     family_history: str = "family_history"
     anomaly_history: str = "anomaly_history"
+    onboarding_history: str = "onboarding_history"
     writes: str = "writes"
     part_history: str = "part_history"
     scorecard_history: str = "scorecard_history"
@@ -69,9 +70,9 @@ def columns_of(con: duckdb.DuckDBPyConnection, relation: str) -> set[str]:
 
 def scalar(con: duckdb.DuckDBPyConnection, sql: str) -> object:
     """The single value of a query, null where it has no row."""
-    row = con.execute(sql).fetchone()
-    return row[0] if row else None
+    rows = con.execute(sql).fetchall()  # to its end: an open result bars the connection to registered tables
+    return rows[0][0] if rows else None
 
 
 def any_rows(con: duckdb.DuckDBPyConnection, relation: str) -> bool:
-    return con.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchone() is not None
+    return bool(con.execute(f"SELECT 1 FROM {relation} LIMIT 1").fetchall())

@@ -21,6 +21,7 @@ from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, momen
 from worker.steps._merged import inherited
 from worker.steps._part_history import KEEPING, keep_past, leave_past, start_past, with_past
 from worker.steps._relations import LakeRelations, Moment
+from worker.steps._renewal import build_renewal
 from worker.steps._rollup import circle_note, decide_products
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
@@ -49,6 +50,7 @@ def decide_accounts(
     con.execute(query_sql("decide", "reasons"))
     con.execute(query_sql("decide", "white_space"))
     assign(con, lake, mappings, moment, run_id=run_id, whole=full)
+    build_renewal(con, mappings, moment)
     cards = scorecards(mappings, read_feeds(con))
     late = [LateFeed(str(name), until) for name, until in con.execute("SELECT feed, as_of_on FROM feeds WHERE late ORDER BY feed").fetchall()]
     slots = reason_slots(mappings) | data_status_slots(cards, late) | alert_slots(mappings)
@@ -135,7 +137,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     if first:
         con.execute("INSERT INTO history BY NAME SELECT * FROM past_history")
         con.execute("INSERT INTO signals BY NAME SELECT * FROM past_signals")
-    for table in ("decisions", "csql_desired", "flips", "history", "signals", "product_history", "families"):
+    for table in ("decisions", "csql_desired", "flips", "history", "signals", "product_history", "families", "renewal_steps"):
         leave(con, ctx.folder, table)
     leave(con, ctx.folder, "assignments")
     leave(con, ctx.folder, "assigned", order="ORDER BY account_id")

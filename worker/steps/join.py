@@ -20,6 +20,7 @@ from worker.steps._calendar import build_calendar, business_between_sql
 from worker.steps._changed import changed_accounts
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
 from worker.steps._lake import FACTS, leave, leave_json, moment_of, open_lake
+from worker.steps._onboarding import build_onboarding
 from worker.steps._products import build_product_facts, covered_sql
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
 from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage
@@ -44,6 +45,7 @@ def join_accounts(
     load_crm(con, lake, only)
     build_crm_facts(con, moment, past=past)
     windows = load_usage(con, lake, mappings, moment, some=only is not None)
+    build_onboarding(con, lake, mappings, moment)
     connected = _build_feeds(con, lake, mappings, moment, windows)
     build_anomalies(con, lake, mappings, moment, windows, past=past)
     build_alert_facts(con, mappings, moment)
@@ -144,6 +146,8 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     leave(con, ctx.folder, "account_products", product_columns(), order="ORDER BY account_id, product")
     leave(con, ctx.folder, "product_facts", order="ORDER BY account_id, product")
     leave(con, ctx.folder, "feeds", order="ORDER BY feed")
+    for table in ("onboarding", "onboarding_steps", "onboarding_changes"):
+        leave(con, ctx.folder, table, order="ORDER BY account_id, plan")
     leave(con, ctx.folder, "usage_unmatched")
     leave_anomalies(con, moment_of(ctx), ctx.run.id)
     leave(con, ctx.folder, "anomalies")

@@ -89,6 +89,9 @@ def _history(ctx: StepContext, con: duckdb.DuckDBPyConnection, item: Item) -> li
     if (ctx.folder / "assignments.parquet").exists():
         bring(con, ctx.folder, "assignments")
         parts.append(ctx.lake.write(con, "SELECT * FROM assignments", "assignment_history", item))
+    if (ctx.folder / "onboarding_changes.parquet").exists():
+        bring(con, ctx.folder, "onboarding_changes")
+        parts.append(ctx.lake.write(con, "SELECT * FROM onboarding_changes", "onboarding_history", item))
     return [part for part in parts if part is not None] + part_files(ctx, con, item)
 
 

@@ -118,6 +118,16 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "run_id": "VARCHAR",
         "as_of": "TIMESTAMPTZ",
     },
+    "onboarding_history": {
+        "account_id": "VARCHAR",
+        "plan": "VARCHAR",
+        "version": "BIGINT",
+        "starts_on": "DATE",
+        "on_": "DATE",
+        "status": "VARCHAR",
+        "completed_on": "DATE",
+        "as_of": "TIMESTAMPTZ",
+    },
     "population_stats": {
         "segment": "VARCHAR",
         "profile": "VARCHAR",
