@@ -141,7 +141,7 @@ ORDER BY c.account_id, c.product, len(c.against) > 0, c.approach_score DESC NULL
 -- name: desired
 -- Moves. open: a chosen signal without an open record. update: new evidence on an open one. expire: nobody accepted it in time. resume: its hold is
 -- over and the need is still there. merge: another record of the same account and product is further. complete: a record that a person made gets its key and what is known at its creation; the gates only warn there.
--- An account that is no longer served gets no move but the last one.
+-- On an account that is no longer served nothing is opened or updated.
 CREATE OR REPLACE TEMP TABLE csql_desired AS
 WITH moved AS (
     SELECT c.account_id, c.product, NULL AS record_id, NULL AS key_, CASE WHEN c.trusted THEN 'Submitted' ELSE 'Candidate' END AS state, 'open' AS move,
@@ -149,7 +149,7 @@ WITH moved AS (
     FROM q_chosen AS c WHERE len(c.against) = 0 AND NOT EXISTS (FROM q_open AS o WHERE o.account_id = c.account_id AND o.product = c.product)
     UNION ALL
     SELECT account_id, product, record_id, external_key, to_state, move, nth, coalesce(opened_on, created_on), CASE WHEN move = 'resume' THEN {{on}} ELSE clock_on END
-    FROM q_open WHERE NOT pending AND (served OR move IN ('expire', 'merge'))
+    FROM q_open WHERE NOT pending AND (served OR ours AND move <> 'update')
 ), keyed AS (
     SELECT m.*, coalesce(m.key_, m.account_id || '|' || m.product || '|' || CAST(coalesce(s.last, 0) + row_number() OVER (
                PARTITION BY m.account_id, m.product, m.key_ IS NULL ORDER BY m.nth, m.record_id) AS VARCHAR)) AS external_key

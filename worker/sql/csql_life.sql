@@ -24,7 +24,7 @@ FROM spell GROUP BY id;
 -- person's move is undone by a day that was over before it.
 CREATE OR REPLACE TEMP TABLE q_open AS
 WITH known AS (
-    SELECT r.*, a.scope = 'in' AS served, coalesce(a.excluded_why = 'churned', false) AS churned,
+    SELECT r.*, a.scope = 'in' AS served, CASE WHEN a.excluded_why = 'churned' THEN a.churned_on END AS churned_on,
            coalesce(a.excluded_why <> 'not in the pilot', true) AS ours, {{own_rule}} IS NULL AS by_hand,
            CASE WHEN r.moved THEN r.state_on ELSE coalesce(r.opened_on, r.created_on) END AS clock_on,
            -- a day before the hold began belongs to an earlier one
@@ -44,7 +44,7 @@ WITH known AS (
     SELECT *, CASE
         WHEN accepted OR NOT ours OR state NOT IN ('Candidate', 'Submitted', 'Nurture') THEN 'update'
         WHEN gives_way THEN 'merge'
-        WHEN churned THEN 'expire'
+        WHEN clock_on <= churned_on THEN 'expire' -- what a person does after the customer left is meant
         WHEN state = 'Nurture' THEN CASE WHEN hold_over AND served AND (wanted OR by_hand) THEN 'resume'
                                          WHEN hold_until + {{expire_days}} <= {{on}} THEN 'expire' ELSE 'update' END
         WHEN clock_on + {{expire_days}} <= {{on}} THEN 'expire'
