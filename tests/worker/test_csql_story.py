@@ -46,7 +46,7 @@ def tables() -> Iterator[tuple[duckdb.DuckDBPyConnection, Mappings]]:
     con.close()
 
 
-@settings(max_examples=5, phases=[Phase.generate], deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, phases=[Phase.generate], deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(story=STORIES)
 def test_cs57_whatever_happens_no_move_is_undone_and_none_is_doubled(tables: tuple[duckdb.DuckDBPyConnection, Mappings], story: list[Any]) -> None:
     tell(fresh_world(*tables), story)
@@ -161,8 +161,9 @@ def idle_until(record: Record, history: list[tuple[str, date, str]]) -> date:
 
 
 def check_settled(world: World, completed: set[str]) -> None:
-    """After a whole run: one open record per account and product (but those that sales accepted, or a person took out of a merge), the account says
-    so, and the same run once more wants nothing. One by hand that is found after more than 30 days is completed first and expires with the next run."""
+    """After a whole run: one open record per account and product (but those that sales accepted, or a person took out of a merge), the account
+    says so, and the same run once more wants nothing. One by hand that is found after more than 30 days is completed first and expires next.
+    """
     found = world.con.execute("SELECT account_id, csql_flag, csql_open_count FROM q_account").fetchall()
     said = {account: (flag, count) for account, flag, count in found}
     for account in set(ACCOUNTS) - set(world.merged):
