@@ -70,6 +70,7 @@ def _renewal(checker: Checker) -> Iterator[Fault]:
     document = checker.parts.documents[("renewal.yml", "renewal.yml")]
     yield from checker.sql(document, ("expansion_when",), renewal.expansion_when, "renewal", "boolean")
     yield from _stages(checker, document, renewal)
+    yield from _questions(checker, document, renewal)
     most = renewal.start_months * 30
     for place, step in enumerate(renewal.steps):
         if step.days_before > most:
@@ -81,6 +82,12 @@ def _renewal(checker: Checker) -> Iterator[Fault]:
         yield from checker.sql(document, ("steps", place, "when"), step.when, "renewal", "boolean")
         yield from checker.text(document, ("steps", place, "title"), step.title, "plain")
         yield from checker.text(document, ("steps", place, "action"), step.action, "alert")
+
+
+def _questions(checker: Checker, document: Document, renewal: Renewal) -> Iterator[Fault]:
+    for place, question in enumerate(renewal.questions):
+        yield from checker.sql(document, ("questions", place, "when"), question.when, "alert", "boolean")
+        yield from checker.text(document, ("questions", place, "text"), question.text, "alert")
 
 
 def _stages(checker: Checker, document: Document, renewal: Renewal) -> Iterator[Fault]:

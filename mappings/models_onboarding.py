@@ -88,12 +88,22 @@ class RenewalStep(Model):
     side: Literal["us", "customer"] = "us"  # customer: said in the version for the customer, too
 
 
+class BriefQuestion(Model):
+    """Suggested on the brief where `when` holds."""
+
+    name: Name
+    when: Sql | None = None
+    text: Text
+    side: Literal["us", "customer"] = "us"  # customer: on the page for the customer, too
+
+
 class Renewal(Model):
     start_months: int = Field(default=4, ge=1, le=18)  # before the notice deadline, a month taken as 30 days; never more than half of the term
     segments: dict[str, int] = Field(default_factory=dict)  # segment -> months, where it differs
     qbr_days: dict[str, int] = Field(default_factory=dict)  # segment -> days between reviews; `default` for the others; no entry = none due
     expansion_when: Sql | None = None  # ready to talk about more at this renewal
     steps: list[RenewalStep] = Field(default_factory=list)
+    questions: list[BriefQuestion] = Field(default_factory=list)
 
 
 class OnboardingMappings(Model):

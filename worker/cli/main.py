@@ -9,6 +9,7 @@ from worker.cli import exits
 from worker.cli.lists import portfolio, today
 from worker.cli.local import demo, sandbox
 from worker.cli.operate import approve, deadletters, holds, resync, run, worker
+from worker.cli.review import brief, onboarding
 from worker.cli.show import check, explain, provision, runs
 
 app = typer.Typer(
@@ -29,6 +30,8 @@ app.command()(resync)
 app.command()(explain)
 app.command()(today)
 app.command()(portfolio)
+app.command()(brief)
+app.command()(onboarding)
 app.command()(runs)
 app.add_typer(deadletters, name="deadletters")
 app.command()(holds)
