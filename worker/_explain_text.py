@@ -20,6 +20,9 @@ def render(explanation: "Explanation") -> RenderableType:
     parts: list[RenderableType] = [_headline(explanation)]
     if explanation.axes:
         parts.append(_score_tree(explanation))
+    if explanation.records:
+        known = [f"{row['connection']} {row['record_id']} (by {row['matched_by'].replace('_', ' ')})" for row in explanation.records]
+        parts.append(_bullets("The same company", known))
     parts.append(_bullets("Why", lines(explanation.why)))
     parts.append(_bullets("Why not updated", explanation.why_not))
     parts.append(_table("To be written", explanation.changes, ("object", "field", "crm_value", "our_value", "disposition", "why")))

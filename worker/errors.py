@@ -1,5 +1,7 @@
 """What can go wrong inside the worker. The type says what the caller does next; the text says what happened and the remedy."""
 
+from collections.abc import Sequence
+
 
 class WorkerError(Exception):
     """The worker could not do what was asked."""
@@ -38,3 +40,12 @@ class AlertError(WorkerError):
     def __init__(self, text: str, *, permanent: bool) -> None:
         super().__init__(text)
         self.permanent = permanent
+
+
+class UnknownAccount(WorkerError):
+    """Records of a second connection that belong to no account."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(
+            f"{', '.join(ids)}: no account has this as its counterpart. The last run's unmatched.parquet says why; fill in the cross-reference."
+        )

@@ -16,6 +16,7 @@ from connectors.values import id_18
 from mappings.models import Axis, Mappings
 from worker._explain_text import render
 from worker._explain_why import Why, why_of
+from worker.identity import account_ids
 from worker.runtime import Runtime
 from worker.sql import literal, query_sql
 from worker.steps._crm import build_crm_facts, load_crm
@@ -83,6 +84,7 @@ class Explanation:
     writes: list[Row]
     why: Why = field(default_factory=Why)
     why_not: list[str] = field(default_factory=list)
+    records: list[Row] = field(default_factory=list)  # the same company in other connections: connection, record_id, matched_by
     language: str = "en"  # of texts on records, and of the words here that come from the mappings
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,7 +97,10 @@ class Explanation:
 
 def explain_account(opened: Runtime, mappings: Mappings, account: str) -> Explanation | None:
     """From the newest run that knows the account; null where none of the last runs does."""
-    account = id_18(account)
+    found = account_ids(opened, mappings, [id_18(account)])[id_18(account)]
+    if found is None:
+        return None
+    account = found
     for run in runs.latest(opened.ledger, _RUNS_BACK):
         folder = opened.settings.runs_folder.absolute() / run.id
         if not (folder / "accounts.parquet").is_file():
@@ -104,7 +109,8 @@ def explain_account(opened: Runtime, mappings: Mappings, account: str) -> Explan
         try:
             if _rows(con, f"SELECT 1 FROM {_file(folder, 'accounts')} WHERE account_id = {literal(account)}"):
                 lake = open_relations(con, opened.lake, opened.ledger, mappings, None, (*FACTS, *HISTORIES, *KEEPING, "writes"))
-                holds = [asdict(h) for h in registers.holds(opened.ledger) if h.record_id == account]
+                records = {account, *(str(row["record_id"]) for row in _pairs(con, folder, account))}
+                holds = [asdict(h) for h in registers.holds(opened.ledger) if h.record_id in records]
                 letters = [asdict(d) for d in registers.dead_letters(opened.ledger) if d.record_key == account or d.account_id == account]
                 return explain(con, folder, lake, account, opened.mappings(run.mappings_hash), run_id=run.id, holds=holds, letters=letters)
         finally:
@@ -135,6 +141,8 @@ def explain(
     lineage = inherited(con, lake, moment.timezone)
     why = why_of(con, folder, lineage, mappings, moment, account_id) if account["scope"] == "in" else Why()
     parts = _optional(con, folder, "parts", f"{mine} ORDER BY weight DESC, indicator")
+    pairs, records = _pairs(con, folder, account_id), literal(account_id)
+    records = ", ".join([records, *(literal(row["record_id"]) for row in pairs)])
     return Explanation(
         account_id=account_id,
         run_id=run_id,
@@ -146,9 +154,10 @@ def explain(
         feeds=_optional(con, folder, "feeds", "ORDER BY feed"),
         changes=changes,
         history=_history(con, lineage, account_id),
-        writes=_rows(con, query_sql("explain", "writes", writes=lake.writes, account=literal(account_id), limit=str(WRITES_SHOWN))),
+        writes=_rows(con, query_sql("explain", "writes", writes=lake.writes, account=literal(account_id), records=records, limit=str(WRITES_SHOWN))),
         why=why,
-        why_not=_why_not(account, decision, changes, holds, letters),
+        why_not=[*_why_not(account, decision, changes, holds, letters), *_not_matched(con, folder, account_id)],
+        records=pairs,
         language=mappings.writeback.language,
     )
 
@@ -212,6 +221,21 @@ def _why_not(account: Row, decision: Row, changes: list[Row], holds: Sequence[Ro
     said += [f"{d['object']}.{d['field'] or 'record'} was refused by the CRM ({d['code']}): {d['remedy']}" for d in letters]
     if not changes and not said:
         said.append("Nothing differs from what the CRM had: no write was needed.")
+    return said
+
+
+def _pairs(con: duckdb.DuckDBPyConnection, folder: Path, account_id: str) -> list[Row]:
+    return _optional(con, folder, "pairs", f"WHERE account_id = {literal(account_id)} ORDER BY connection")
+
+
+def _not_matched(con: duckdb.DuckDBPyConnection, folder: Path, account_id: str) -> list[str]:
+    """Connections that have no record of the account, and why none was taken."""
+    said = []
+    for row in _optional(con, folder, "unmatched", f"WHERE record_id = {literal(account_id)} ORDER BY looked_in"):
+        might = f"; it could be {', '.join(row['candidates'])}" if row["candidates"] else ""
+        said.append(
+            f"{row['looked_in']} has no record that is surely this company ({row['why'].replace('_', ' ')}{might}): nothing is written there."
+        )
     return said
 
 

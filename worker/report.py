@@ -43,6 +43,7 @@ def run_report(ledger: Ledger, run_id: str) -> dict[str, Any]:
     by_kind = {name.removeprefix("calls."): int(n) for name, n in sorted(sums.items()) if name.startswith("calls.")}
     report["calls"] = {**grouped(by_kind), "by_kind": by_kind}
     report["seconds"] = _seconds(ledger, run_id)
+    report["connections"] = {name: _connection(name, run, sums) for name in runs.connections(ledger, run.mappings_hash)}
     notes = _notes(run, sums)
     if notes:
         report["notes"] = notes
@@ -53,6 +54,20 @@ def run_report(ledger: Ledger, run_id: str) -> dict[str, Any]:
     return report
 
 
+def _connection(name: str, run: Run, sums: Mapping[str, float]) -> dict[str, Any]:
+    """One connection's part of changes, writes and calls. `match` where its accounts need counterparts; `down` where it was out of reach, and why."""
+    own = {stat.removeprefix(f"connection/{name}/"): n for stat, n in sums.items() if stat.startswith(f"connection/{name}/")}
+    found: dict[str, Any] = {group: {one: int(own.get(f"{group}.{one}", 0)) for one in COUNTS[group]} for group in ("changes", "writes")}
+    by_kind = {stat.removeprefix("calls."): int(n) for stat, n in sorted(own.items()) if stat.startswith("calls.")}
+    found["calls"] = {**grouped(by_kind), "by_kind": by_kind}
+    match = {stat.removeprefix("match."): int(n) for stat, n in own.items() if stat.startswith("match.")}
+    if match:
+        found["match"] = match
+    if f"down:{name}" in run.report:
+        found["down"] = run.report[f"down:{name}"]
+    return found
+
+
 def _notes(run: Run, sums: Mapping[str, float]) -> list[str]:
     """What a person should know of the data, one sentence each: files that could not be read, fields that are not there, rows that look odd."""
     notes = []
@@ -60,6 +75,12 @@ def _notes(run: Run, sums: Mapping[str, float]) -> list[str]:
         kind, _, place = name.partition(":")
         if kind in ("usage_file", "feed", "unseen", "notify"):
             notes.append(str(said))
+        elif kind == "match":
+            notes.append(f"{place}: {said}")
+        elif kind == "down":
+            notes.append(
+                f"{place} was out of reach ({said['why']}): {said['text']} What was read of it before counts; its changes wait for the next run."
+            )
         elif kind == "missing" and any(" " in one for one in said):  # the whole source, in the connector's words
             notes += [f"{place}: {one}" for one in said]
         elif kind == "missing":

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from connectors.errors import ConnectorError
 from mappings.models import Mappings
 from worker import log
 from worker.execute import execute
+from worker.identity import account_ids, known_accounts
 from worker.items import Run, RunKind, RunState, claim_next
 from worker.resync import pending_requests
 from worker.runtime import Runtime
@@ -31,7 +33,12 @@ def start_run(
     as_of: datetime | None = None,
     requests: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
-    """Id of the run that will do this. `as_of` null = now. `requests`: connection -> account id -> value of the resync request it answers."""
+    """Id of the run that will do this. `as_of` null = now. `requests`: connection -> account id -> value of the resync request it answers.
+
+    `accounts` may be ids of any connection.
+    """
+    if accounts is not None:
+        accounts = known_accounts(runtime, mappings, accounts)
     names = list(runtime.steps)
     steps = names[: names.index(WRITES)] if dry_run and WRITES in names else names
     body, hashed = runtime.snapshot(mappings)
@@ -79,14 +86,23 @@ def approve(runtime: Runtime, run_id: str, actor: str) -> None:
 def poll_resync(runtime: Runtime, mappings: Mappings) -> str | None:
     """Start a run for the accounts whose record asks for it; null if none does. One read call per connection, without the read lag."""
     pending: dict[str, dict[str, str]] = {}
+    accounts: set[str] = set()
     for name in mappings.crm:
-        found = pending_requests(runtime.ledger, mappings, name, runtime.crm_now(mappings, name))
-        if found:
-            pending[name] = found
+        try:
+            found = pending_requests(runtime.ledger, mappings, name, runtime.crm_now(mappings, name))
+        except ConnectorError as error:
+            if len(mappings.crm) == 1:
+                raise
+            log.get().warning("resync.not_polled", connection=name, error=type(error).__name__)  # people may ask in the other CRM meanwhile
+            continue
+        known = account_ids(runtime, mappings, list(found))
+        asked = {record: value for record, value in found.items() if known[record] is not None}
+        if asked:
+            pending[name] = asked
+            accounts |= {account for record in asked if (account := known[record]) is not None}
     if not pending:
         return None
-    accounts = sorted({account for found in pending.values() for account in found})
-    return start_run(runtime, mappings, RunKind.RESYNC, accounts=accounts, requests=pending)
+    return start_run(runtime, mappings, RunKind.RESYNC, accounts=sorted(accounts), requests=pending)
 
 
 def sweep(runtime: Runtime) -> dict[str, int]:

@@ -52,7 +52,7 @@ def write(folder: Path, name: str, columns: str, rows: list[tuple[Any, ...]]) ->
 
 def change(record: str, field: str, disposition: str = "send", value: str = "1", object_name: str = "account") -> tuple[Any, ...]:
     key = (None, record) if record.startswith("new") else (record, None)
-    return (object_name, *key, "acc", field, None, value, "always", disposition, None)
+    return (object_name, *key, "acc", field, None, value, "always", disposition, None, "salesforce")
 
 
 def result(record: str, state: str, field: str = "", letter: bool = False, value_hash: str = "", code: str = "", text: str = "") -> tuple[Any, ...]:

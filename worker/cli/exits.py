@@ -37,6 +37,8 @@ def of_run(run: Run, report: dict[str, Any]) -> int:
 def _reserves(report: dict[str, Any]) -> bool:
     writes = report.get("writes", {})
     refused = sum(writes.get(kind, 0) for kind in ("rejected", "unprocessed", "held", "invalid"))
+    if any("down" in one for one in report.get("connections", {}).values()):
+        return True
     return bool(refused or report.get("usage", {}).get("rows_set_aside") or report.get("accounts", {}).get("failed") or report.get("set_aside"))
 
 

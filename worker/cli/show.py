@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 
 from connectors.base import Finding, ProvisionStep
+from connectors.errors import ConnectorError
 from connectors.registry import missing_setting
 from mappings.models import Mappings
 from worker.cli import exits
@@ -14,20 +15,37 @@ from worker.cli.operate import Json
 from worker.cli.summary import safe, whole_report
 from worker.cli.usage_check import usage_findings
 from worker.explain import explain_account
+from worker.parity import parity as compared
 from worker.runtime import Runtime, crm_opener
 from worker.settings import Settings
 from worker.store import runs as stored
 
 
-def check(as_json: Json = False) -> int:
+def check(
+    as_json: Json = False,
+    parity: Annotated[bool, typer.Option("--parity", help="Compare our fields in both CRMs instead, account by account.")] = False,
+) -> int:
     """Check settings, every mapping file, the newest usage exports, and the CRM's schema and access. Touches nothing.
 
-    Examples: scoresync check · SCORESYNC_MAPPINGS=./mine scoresync check --json
+    Examples: scoresync check · SCORESYNC_MAPPINGS=./mine scoresync check --json · scoresync check --parity
     """
     found = settings()
     customer, warnings = mappings(found)
+    if parity:
+        return _check_parity(found, customer, as_json)
     unset = {name: variable for name, crm in customer.crm.items() if (variable := missing_setting(crm, found))}
-    findings = {name: findings_of(found, customer, name) for name in customer.crm if name not in unset}
+    findings: dict[str, list[Finding]] = {}
+    closed = []
+    for name in customer.crm:
+        if name in unset:
+            continue
+        try:
+            findings[name] = findings_of(found, customer, name)
+        except ConnectorError as error:
+            if len(customer.crm) == 1:
+                raise
+            closed.append(name)  # the other one is checked all the same
+            findings[name] = [Finding("error", name, error.text, error.remedy)]
     exports = usage_findings(found, customer)
     findings |= {f"usage {name}": said for name, said in exports.items()}
     if as_json:
@@ -41,7 +59,27 @@ def check(as_json: Json = False) -> int:
         _print_findings(findings)
         for name, variable in unset.items():
             out.print(f"{safe(name)} was not asked: {variable} is not set.")
+    if closed:
+        return exits.CRM_CLOSED
     return exits.WRONG_INPUT if any(f.severity == "error" for fs in findings.values() for f in fs) else exits.DONE
+
+
+def _check_parity(found: Settings, customer: Mappings, as_json: bool) -> int:
+    with runtime(found) as opened:
+        result = compared(opened, customer)
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        for one in result.differences:
+            held = " (a person changed it; it is held)" if one.held else ""
+            values = f"{result.home} {safe(one.home_value) or '(empty)'}, {one.connection} {safe(one.value) or '(empty)'}"
+            out.print(f"{safe(one.account_id)} / {safe(one.record_id)} {one.field}: {values}{held}", soft_wrap=True)
+        out.print(f"{result.accounts:,} accounts are in both CRMs, {len(result.fields)} fields compared: {len(result.differences):,} differ.")
+        if result.gone:
+            out.print(f"{result.gone:,} records are not there any more; the next run sees it.")
+        if not result.accounts:
+            out.print("No account is known in both: run `scoresync run` first, and look at its unmatched.parquet.")
+    return exits.DONE if result.equal else exits.WITH_RESERVE
 
 
 def findings_of(found: Settings, customer: Mappings, connection: str) -> list[Finding]:

@@ -38,6 +38,12 @@ def print_run(run: Run, report: dict[str, Any]) -> None:
         _line(group, [f"{name.replace('_', ' ')} {count:,}" for name, count in report.get(group, {}).items()])
     calls = report.get("calls", {})
     _line("calls", [f"{name} {calls.get(name, 0):,}" for name in ("reads", "rereads", "writes", "polls")])
+    parts = report.get("connections", {})
+    for name, part in parts.items() if len(parts) > 1 else ():
+        state = f"out of reach: {part['down']['why']}" if "down" in part else f"{part['writes']['ok']:,} records written"
+        matched = part.get("match", {})
+        pairs = f" · {matched['by_cross_id'] + matched['by_domain']:,} accounts matched, {matched['ambiguous']:,} ambiguous" if matched else ""
+        out.print(f"    {name:<11} {part['calls']['reads']:,} reads · {part['calls']['writes']:,} write calls · {state}{pairs}", highlight=False)
     _line("seconds", [f"{name} {value:.1f}" for name, value in report.get("seconds", {}).items()])
     for note in report.get("notes", []):
         out.print(f"  {escape(note)}", soft_wrap=True, highlight=False)
@@ -59,7 +65,7 @@ def preview(opened: Runtime, run: Run) -> list[dict[str, Any]]:
         return []
     con = open_engine(opened.settings, [folder])
     try:
-        columns = "account_id, object, record_id, external_key, field, crm_value, our_value, disposition, why"
+        columns = "account_id, object, record_id, external_key, field, crm_value, our_value, disposition, why, connection"
         sql = f"SELECT {columns} FROM read_parquet({quoted(str(file))}) ORDER BY account_id, object, record_id, external_key, field"
         found: list[dict[str, Any]] = con.sql(sql).to_arrow_table().to_pylist()
         return found

@@ -16,7 +16,7 @@ SELECT record_id{{columns}} FROM {{writes}} WHERE object = {{object}} AND state 
 
 -- name: pair_accounts
 SELECT r.record_id, NULL::VARCHAR AS external_key, d.account_id, d.state = 'frozen' AS frozen, d.state = 'out' AS out_, false AS echo{{columns}}
-FROM decisions AS d JOIN f_record AS r ON r.record_id = d.account_id
+FROM {{ours}} AS d JOIN f_record AS r ON r.record_id = d.{{key}}
 LEFT JOIN f_overlay AS v ON v.record_id = r.record_id LEFT JOIN f_written AS w ON w.record_id = r.record_id
 
 -- name: pair_csqls
@@ -41,7 +41,7 @@ WITH moving AS (
     SELECT record_id, external_key FROM f_change WHERE mode <> 'ride_along' AND invalid IS NULL GROUP BY ALL
 )
 SELECT {{object}}, c.record_id, c.external_key, c.account_id, c.field, c.crm_value, c.our_value, CASE WHEN c.mode = 'aged' THEN 'ride_along' ELSE c.mode END,
-       CASE WHEN c.invalid IS NULL THEN 'send' ELSE 'invalid' END, coalesce(c.invalid, CASE WHEN c.mode = 'aged' THEN 'refreshed by age' END)
+       CASE WHEN c.invalid IS NULL THEN 'send' ELSE 'invalid' END, coalesce(c.invalid, CASE WHEN c.mode = 'aged' THEN 'refreshed by age' END), {{connection}}
 FROM f_change AS c
 WHERE c.mode <> 'ride_along' OR EXISTS (FROM moving AS m WHERE m.record_id IS NOT DISTINCT FROM c.record_id AND m.external_key IS NOT DISTINCT FROM c.external_key)
 ORDER BY c.record_id, c.external_key, c.field;
@@ -74,6 +74,7 @@ SELECT {{object}}, k.record_id, k.external_key, k.account_id, k.field, k.crm_val
        CASE WHEN k.mode = 'aged' THEN 'ride_along' ELSE k.mode END,
        CASE WHEN k.disposition = 'send' AND r.record_key IS NOT NULL THEN 'rejected_before' ELSE k.disposition END,
        CASE WHEN k.disposition = 'held' THEN 'a person changed it' WHEN k.disposition = 'invalid' THEN k.invalid
-            WHEN k.disposition = 'rejected_before' OR r.record_key IS NOT NULL THEN 'the CRM refused this value before' WHEN k.mode = 'aged' THEN 'refreshed by age' END
+            WHEN k.disposition = 'rejected_before' OR r.record_key IS NOT NULL THEN 'the CRM refused this value before' WHEN k.mode = 'aged' THEN 'refreshed by age' END,
+       {{connection}}
 FROM kept AS k LEFT JOIN refused AS r ON r.record_key = coalesce(k.record_id, k.external_key)
 ORDER BY k.record_id, k.external_key, k.field;

@@ -46,7 +46,7 @@ SELECT on_, score, score_uncapped, tier, deployment, adoption, engagement, outco
 FROM {{history}} WHERE account_id = {{account}} QUALIFY row_number() OVER (PARTITION BY on_ ORDER BY as_of DESC) = 1 ORDER BY on_ DESC LIMIT {{limit}}
 
 -- name: writes
-SELECT written_at, object, record_id, field, previous, value, state, run_id
-FROM {{writes}} WHERE state = 'acknowledged' AND (record_id = {{account}} OR starts_with(external_key, {{account}} || '|'))
+SELECT written_at, connection, object, record_id, field, previous, value, state, run_id
+FROM {{writes}} WHERE state = 'acknowledged' AND (record_id IN ({{records}}) OR starts_with(external_key, {{account}} || '|'))
 QUALIFY row_number() OVER (PARTITION BY object, coalesce(record_id, external_key), field ORDER BY written_at DESC) = 1
 ORDER BY object, written_at DESC, field LIMIT {{limit}}

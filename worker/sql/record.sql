@@ -7,8 +7,10 @@ QUALIFY row_number() OVER (PARTITION BY object, coalesce(external_key, record_id
 -- name: books
 -- One row per record that has a change: its end. Null = write_back said nothing of it.
 CREATE OR REPLACE TEMP TABLE books AS
-WITH changed AS (SELECT DISTINCT object, coalesce(external_key, record_id) AS known_by, coalesce(record_id, external_key) AS record_key FROM changes)
-SELECT c.object, c.record_key, r.state
+WITH changed AS (
+    SELECT DISTINCT connection, object, coalesce(external_key, record_id) AS known_by, coalesce(record_id, external_key) AS record_key FROM changes
+)
+SELECT c.connection, c.object, c.record_key, r.state
 FROM changed AS c LEFT JOIN results AS r ON r.object = c.object AND r.field = '' AND coalesce(r.external_key, r.record_id) = c.known_by;
 
 -- name: letters

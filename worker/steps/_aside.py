@@ -2,6 +2,8 @@
 
 from worker.items import Item, StepContext
 from worker.sql import literal
+from worker.steps import _down
+from worker.steps._changes import changes_of
 from worker.steps._results import Result, hash_of, leave_results
 
 #: disposition -> (state of a record that has nothing better, code)
@@ -9,38 +11,43 @@ _STATES = {
     "held": ("held", "HELD"),
     "invalid": ("invalid", "INVALID"),
     "rejected_before": ("rejected", "REJECTED_BEFORE"),
-    "send": ("held", "SHADOW"),
 }
-_ORDER = ("invalid", "rejected_before", "held", "send")
+_ORDER = ("invalid", "rejected_before", "held")
+#: What was to be sent, and is not: state, code, text.
+_SHADOW = ("held", "SHADOW", "")
+_DOWN = ("unprocessed", _down.CODE, _down.TEXT)
 
 
 def leave_aside(ctx: StepContext, item: Item) -> list[Result]:
-    """Results of every field that is not to be sent, and of every record without one that is. In shadow mode nothing is to be sent."""
-    shadow = bool(item.payload["shadow"])
+    """Results of every field that is not to be sent, and of every record without one that is. In shadow mode nothing is to be sent, and to a
+    connection that is out of reach nothing can be."""
     con = ctx.engine()
-    changes = literal(str(ctx.folder / "changes.parquet"))
-    only = "" if shadow else "WHERE disposition <> 'send'"
+    changes = changes_of(ctx)
+    waits = "true" if item.payload["shadow"] else f"connection IN ({', '.join(map(literal, item.payload.get('down', []))) or 'NULL'})"
     fields = con.execute(
-        f"SELECT object, record_id, external_key, account_id, field, our_value, disposition, why FROM read_parquet({changes}) {only} ORDER BY ALL"
+        "SELECT connection, object, record_id, external_key, account_id, field, our_value, disposition, why "
+        f"FROM {changes} WHERE disposition <> 'send' ORDER BY ALL"
     ).fetchall()
-    rows = [_field_row(item, field) for field in fields if field[6] != "send"]
-    lonely = "true" if shadow else "NOT bool_or(disposition = 'send')"
+    rows = [_field_row(field) for field in fields]
     records = con.execute(
-        f"SELECT object, record_id, external_key, any_value(account_id), list(DISTINCT disposition) FROM read_parquet({changes}) "
-        f"GROUP BY object, record_id, external_key HAVING {lonely} ORDER BY ALL"
+        f"SELECT connection, object, record_id, external_key, any_value(account_id), list(DISTINCT disposition) FROM {changes} "
+        f"GROUP BY connection, object, record_id, external_key HAVING {waits} OR NOT bool_or(disposition = 'send') ORDER BY ALL"
     ).fetchall()
-    for object_name, record_id, external_key, account_id, dispositions in records:
-        first = "send" if shadow and "send" in dispositions else next(d for d in _ORDER if d in dispositions)
-        state, code = _STATES[first]
-        rows.append(Result(item.payload["connection"] or "", object_name, record_id, external_key, account_id or "", "", state, code=code))
+    for connection, object_name, record_id, external_key, account_id, dispositions in records:
+        if "send" in dispositions:
+            state, code, text = _SHADOW if item.payload["shadow"] else _DOWN
+        else:
+            (state, code), text = _STATES[next(d for d in _ORDER if d in dispositions)], ""
+        at = (connection, object_name, record_id, external_key, account_id or "", "")
+        rows.append(Result(*at, state, code=code, text=text))
     leave_results(ctx, item, 0, rows)
     return rows
 
 
-def _field_row(item: Item, field: tuple[str, str | None, str | None, str | None, str, str | None, str, str | None]) -> Result:
-    object_name, record_id, external_key, account_id, name, value, disposition, why = field
+def _field_row(field: tuple[str, str, str | None, str | None, str | None, str, str | None, str, str | None]) -> Result:
+    connection, object_name, record_id, external_key, account_id, name, value, disposition, why = field
     state, code = _STATES[disposition]
     # what was refused before has its letter already
     hashed, letter = (hash_of({name: value}), True) if disposition == "invalid" else ("", False)
-    at = (item.payload["connection"] or "", object_name, record_id, external_key, account_id or "", name)
+    at = (connection, object_name, record_id, external_key, account_id or "", name)
     return Result(*at, state, code=code, text=why or "", value_hash=hashed, letter=letter)

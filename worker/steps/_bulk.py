@@ -20,7 +20,7 @@ from worker.items import Item, Outcome, StepContext
 from worker.killpoint import killpoint, register
 from worker.steps import _pending
 from worker.steps._rediff import Decision, Past, Wanted
-from worker.steps._results import counted_states, lake_writes, leave, leave_results, read_results, results_path
+from worker.steps._results import Result, counted_states, lake_writes, leave, leave_results, read_results, results_path
 from worker.store import registers
 from worker.store.registers import BulkJobRow
 
@@ -76,15 +76,21 @@ def _booked(batch: Batch) -> int:
     return 2 * batch.round
 
 
+def booked(batch: Batch) -> list[Result]:
+    """What this round has booked without sending, as far as it came to a job."""
+    path = results_path(batch.ctx, batch.item, _booked(batch))
+    return read_results(path) if path.exists() else []
+
+
 def _waiting(batch: Batch, job_id: str, files: list, statements: list) -> Outcome:  # type: ignore[type-arg]
     """The job has its data: look again later. Also what a restarted item comes to, so the counts come from the file."""
-    booked = read_results(results_path(batch.ctx, batch.item, _booked(batch)))
+    noted = read_results(results_path(batch.ctx, batch.item, _booked(batch)))
     known = registers.put_bulk_job(batch.ctx.ledger, _row(batch, job_id, "uploaded"))
     payload = {**batch.item.payload, "phase": "poll", "job_id": job_id, "looks": 0, "sent_at": batch.started_at.isoformat()}
     return Outcome(
         lake_files=files,
         statements=[*known, *statements],
-        stats=counted_states(booked),
+        stats=counted_states(noted),
         report=batch.report(),
         wait_until=batch.started_at + timedelta(seconds=POLL_S),
         payload=payload,

@@ -2,6 +2,7 @@
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from connectors.entities import Entity
 from worker.items import Run, RunKind, RunState, StepContext
@@ -38,6 +39,9 @@ def changed_accounts(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: Lak
     branches = ["SELECT NULL::VARCHAR AS account_id"]
     if _news(ctx, con, lake, Entity.ACCOUNT, runs_):
         branches.append("SELECT id AS account_id FROM j_news_account")
+    for n, records in enumerate(lake.others.values()):
+        if _news(ctx, con, lake, Entity.ACCOUNT, runs_, records, f"j_news_other_{n}"):
+            branches.append(f"SELECT account_id FROM p_key WHERE record_id IN (SELECT id FROM j_news_other_{n})")
     for entity, owners in _CHILDREN.items():
         if _news(ctx, con, lake, entity, runs_):
             news = f"j_news_{entity.value}"
@@ -45,7 +49,7 @@ def changed_accounts(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: Lak
     if _fresh_tenants(ctx, con, runs_):
         branches.append(query_sql("changed", "by_account_key", accounts=lake.crm[Entity.ACCOUNT]))
         branches.append(query_sql("changed", "by_contract_key", contracts=lake.crm[Entity.CONTRACT]))
-    branches += _asked(ctx, con, lake)
+    branches += [*_asked(ctx, con, lake), *_waiting(ctx, con)]
     con.execute(query_sql("changed", "changed", branches=" UNION ALL ".join(branches)))
     return "j_changed"
 
@@ -59,7 +63,28 @@ def _asked(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations
     table_of(con, "j_asked", [{"account_id": a} for a in sorted(accounts)], {"account_id": pa.string()})
     records = ", ".join(literal(h.record_id) for h in freed if h.object == Entity.CSQL)
     children = [f"SELECT account_id FROM {lake.crm[Entity.CSQL]} WHERE id IN ({records})"] if records else []
+    if lake.others:  # a field released in another connection
+        children.append("SELECT account_id FROM p_key WHERE record_id IN (SELECT account_id FROM j_asked)")
     return ["SELECT account_id FROM j_asked", *children]
+
+
+def _waiting(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Accounts whose changes could not be written since their connection was out of reach: of the last run that settled, and of resyncs after it."""
+    settled = _last_settled(ctx)
+    found = []
+    for run in runs.latest(ctx.ledger, RUNS_BACK):
+        down = [name for name in ctx.mappings.crm if f"down:{name}" in run.report]
+        file = ctx.folder.parent / run.id / "changes.parquet"
+        if down and _has_written(run) and file.exists():
+            found.append(pq.read_table(file, columns=["account_id"], filters=[("connection", "in", down), ("disposition", "==", "send")]))
+        if run == settled:
+            break
+    if not found:
+        return []
+    con.register("waiting_rows", pa.concat_tables(found))
+    con.execute("CREATE OR REPLACE TEMP TABLE j_waiting AS SELECT DISTINCT account_id FROM waiting_rows")
+    con.unregister("waiting_rows")
+    return ["SELECT account_id FROM j_waiting"]
 
 
 def unsettled(ctx: StepContext) -> set[str]:
@@ -80,9 +105,11 @@ def _last_settled(ctx: StepContext) -> Run | None:
     return next((run for run in whole if _has_written(run)), None)
 
 
-def _news(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, runs_: set[str]) -> bool:
-    """j_news_<entity>: ids of records of which the parts of these runs say something new; false (and no table) when there are none."""
-    relation, fresh = lake.crm[entity], _fresh(ctx, f"crm_{entity.value}", runs_)
+def _news(
+    ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, runs_: set[str], records: str = "", out: str = ""
+) -> bool:
+    """j_news_<entity> (or `out`): ids of records of which the parts of these runs say something new; false (and no table) when there are none."""
+    relation, fresh = records or lake.crm[entity], _fresh(ctx, f"crm_{entity.value}", runs_)
     if not fresh:
         return False
     ours = [f.key for f in ctx.mappings.writeback.of(entity.value) if f.owner == "worker"]
@@ -93,7 +120,7 @@ def _news(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations,
     differs = [f"f.{ident(name)} IS DISTINCT FROM k.{ident(name)}" for name in given]
     differs += [f"f.own_{key} IS DISTINCT FROM CASE WHEN o.has_{key} THEN o.new_{key} ELSE k.own_{key} END" for key in ours]
     written = "".join(f", bool_or(field = {literal(k)}) AS has_{k}, max(value) FILTER (field = {literal(k)}) AS new_{k}" for k in ours)
-    slots = {"out": f"j_news_{entity.value}", "relation": relation, "fresh": fresh, "part": lake.part, "writes": lake.writes}
+    slots = {"out": out or f"j_news_{entity.value}", "relation": relation, "fresh": fresh, "part": lake.part, "writes": lake.writes}
     con.execute(query_sql("changed", "news", object=literal(entity.value), columns=written, differs=" OR ".join(differs), **slots))
     return True
 

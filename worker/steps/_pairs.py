@@ -24,6 +24,9 @@ FREE_MAIL = (
     "gmx.com", "gmx.net", "web.de", "mail.ru", "yandex.ru", "proton.me", "protonmail.com", "qq.com", "163.com", "126.com", "naver.com",
 )  # fmt: skip
 
+#: Records named in a run's report. Chosen: what a person starts with; the whole list is in the run folder.
+NAMED = 5
+
 #: entity -> columns that hold an account's id, beyond those that have `account_id` alone.
 _OWNERS = {Entity.CONTRACT: ("account_id", "end_user_id")}
 
@@ -98,3 +101,13 @@ def matched(con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> list[Matched
         return []
     listed = f"[{', '.join(literal(name) for name in lake.others)}]"
     return [Matched(str(row[0]), *(int(n) for n in row[1:])) for row in con.execute(query_sql("pairs", "counts", others=listed)).fetchall()]
+
+
+def ambiguous_words(con: duckdb.DuckDBPyConnection, connection: str) -> str:
+    """The first of the records that could be two, with their candidates, and what to do. Ids only."""
+    rows = con.execute(
+        f"SELECT connection, record_id, candidates FROM p_unmatched WHERE why IN ('ambiguous_cross_id', 'shared_domain') AND connection = "
+        f"{literal(connection)} ORDER BY record_id LIMIT {NAMED}"
+    ).fetchall()
+    named = "; ".join(f"{name} {record} ({', '.join(candidates or [])})" for name, record, candidates in rows)
+    return f"{named or 'see unmatched.parquet'}. They are matched with nobody; fill in the cross-reference on one side. All are in unmatched.parquet."

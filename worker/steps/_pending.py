@@ -1,6 +1,6 @@
 """Which records a write item is about, and what we wrote to them before: relations over `changes`, `write_plan` and the lake's `writes`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import duckdb
@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from worker.items import Item, StepContext
 from worker.sql import literal
+from worker.steps._changes import changes_of
 from worker.steps._merged import written_before
 from worker.steps._rediff import Past, Wanted, Wish
 from worker.steps._results import leave
@@ -25,30 +26,31 @@ JOB_BYTES = 80_000_000
 RECORD_BYTES = 60
 
 
-def make_plan(ctx: StepContext, con: duckdb.DuckDBPyConnection, *, bulk: bool = True) -> list[tuple[str, str, int]]:
-    """Leaves `write_plan`: (object, record_key) -> batch; the batches as (object, api, number). The same changes give the same plan.
+def make_plan(ctx: StepContext, con: duckdb.DuckDBPyConnection, *, bulk: Collection[str]) -> list[tuple[str, str, str, int]]:
+    """Leaves `write_plan`: (connection, object, record_key) -> batch; the batches as (connection, object, api, number). Same changes, same plan.
 
-    `bulk`: whether the CRM has bulk jobs; without, everything goes as small batches whatever the settings say.
+    `bulk`: the connections whose CRM has bulk jobs; elsewhere everything goes as small batches whatever the settings say.
     """
-    changes = ctx.folder / "changes.parquet"
-    con.execute(f"CREATE TEMP TABLE sends AS SELECT * FROM read_parquet({literal(str(changes))}) WHERE disposition = 'send'")
+    con.execute(f"CREATE TEMP TABLE sends AS SELECT * FROM {changes_of(ctx)} WHERE disposition = 'send'")
     con.execute(
-        "CREATE TEMP TABLE targets AS SELECT object, coalesce(record_id, external_key) AS record_key, any_value(account_id) AS account_id, "
+        "CREATE TEMP TABLE targets AS "
+        "SELECT connection, object, coalesce(record_id, external_key) AS record_key, any_value(account_id) AS account_id, "
         f"sum(coalesce(strlen(our_value), 4) + 3)::BIGINT + {RECORD_BYTES} AS bytes FROM sends GROUP BY ALL"
     )
-    batches: list[tuple[str, str, int]] = []
+    batches: list[tuple[str, str, str, int]] = []
     parts: list[str] = []
-    for object_name, records in con.execute("SELECT object, count(*) FROM targets GROUP BY ALL ORDER BY object").fetchall():
-        api = _api(ctx, records) if bulk else "collections"
+    counts = con.execute("SELECT connection, object, count(*) FROM targets GROUP BY ALL ORDER BY ALL").fetchall()
+    for connection, object_name, records in counts:
+        api = _api(ctx, records) if connection in bulk else "collections"
         number = f"(place - 1) // {ITEM_RECORDS}" if api == "collections" else f"greatest((place - 1) // {JOB_RECORDS}, weight // {JOB_BYTES})"
         parts.append(
-            f"SELECT object, record_key, account_id, CAST({number} AS BIGINT) AS batch FROM (SELECT *, row_number() OVER w AS place, "
-            f"sum(bytes) OVER w AS weight FROM targets WHERE object = {literal(object_name)} WINDOW w AS (ORDER BY account_id, record_key "
-            "ROWS UNBOUNDED PRECEDING))"
+            f"SELECT connection, object, record_key, account_id, CAST({number} AS BIGINT) AS batch FROM (SELECT *, row_number() OVER w AS place, "
+            f"sum(bytes) OVER w AS weight FROM targets WHERE connection = {literal(connection)} AND object = {literal(object_name)} "
+            "WINDOW w AS (ORDER BY account_id, record_key ROWS UNBOUNDED PRECEDING))"
         )
         found = con.execute(f"SELECT DISTINCT batch FROM ({parts[-1]}) ORDER BY batch").fetchall()
-        batches += [(object_name, api, int(batch)) for (batch,) in found]
-    empty = "SELECT object, record_key, account_id, 0::BIGINT AS batch FROM targets WHERE false"
+        batches += [(connection, object_name, api, int(batch)) for (batch,) in found]
+    empty = "SELECT connection, object, record_key, account_id, 0::BIGINT AS batch FROM targets WHERE false"
     leave(ctx.folder / "write_plan.parquet", con.sql(" UNION ALL ".join(parts or [empty])).to_arrow_table())
     return batches
 
@@ -62,14 +64,15 @@ def _api(ctx: StepContext, records: int) -> str:
 
 def load(ctx: StepContext, con: duckdb.DuckDBPyConnection, item: Item, only: Sequence[str] | None) -> None:
     """Temp table `batch`: the item's changes to be sent. `only`: record keys that are still open; null = all."""
-    changes, plan = (literal(str(ctx.folder / f"{name}.parquet")) for name in ("changes", "write_plan"))
+    plan = literal(str(ctx.folder / "write_plan.parquet"))
     where = ""
     if only is not None:
         con.register("only_keys", pa.table({"record_key": pa.array(only, pa.string())}))
         where = "AND p.record_key IN (SELECT record_key FROM only_keys)"
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE batch AS SELECT c.*, p.record_key FROM read_parquet({changes}) AS c JOIN read_parquet({plan}) AS p "
+        f"CREATE OR REPLACE TEMP TABLE batch AS SELECT c.*, p.record_key FROM {changes_of(ctx)} AS c JOIN read_parquet({plan}) AS p "
         f"ON p.object = c.object AND p.record_key = coalesce(c.record_id, c.external_key) WHERE c.disposition = 'send' "
+        f"AND c.connection = {literal(item.payload['connection'])} "
         f"AND p.object = {literal(item.payload['object'])} AND p.batch = {int(item.payload['batch'])} {where}"
     )
 

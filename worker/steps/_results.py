@@ -40,7 +40,7 @@ RESULTS = pa.schema(
 )
 _WRITES = pa.schema(
     [
-        *((name, pa.string()) for name in ("object", "record_id", "external_key", "field", "value", "previous", "state", "run_id")),
+        *((name, pa.string()) for name in ("connection", "object", "record_id", "external_key", "field", "value", "previous", "state", "run_id")),
         ("item_id", pa.int64()),
         ("as_of", pa.timestamp("us", "UTC")),
         ("written_at", pa.timestamp("us", "UTC")),
@@ -105,7 +105,8 @@ def lake_writes(ctx: StepContext, item: Item, n: int, writes: Sequence[Write], w
     """Acknowledged writes as a lake part; null where there is none."""
     if not writes:
         return None
-    common = {"state": "acknowledged", "run_id": ctx.run.id, "item_id": item.id, "as_of": ctx.run.as_of, "written_at": written_at}
+    common = {"connection": item.payload["connection"], "state": "acknowledged", "run_id": ctx.run.id, "item_id": item.id, "as_of": ctx.run.as_of}
+    common["written_at"] = written_at
     temporary = ctx.lake.part_writer("writes", item, n)
     pq.write_table(_table(writes, _WRITES, common), temporary, compression="zstd")
     return ctx.lake.finish(temporary)

@@ -39,6 +39,11 @@ def suppliers_of(mappings: Mappings, entity: Entity) -> list[str]:
     return [name for name, crm in mappings.crm.items() if entity in crm.entities and crm.supplies(entity)]
 
 
+def of_connection(connection: str, stat: str) -> str:
+    """Name of a stat that counts one connection's part of `stat`."""
+    return f"connection/{connection}/{stat}"
+
+
 def places(mappings: Mappings) -> Iterator[Place]:
     """Every source to be read: what counts of each connection; its accounts, which are written to; the home's CSQLs, which people move there."""
     home = home_of(mappings)
@@ -78,7 +83,7 @@ def account_path(place: Place) -> str | None:
 
 @contextmanager
 def counted(ctx: StepContext, connection: str, stats: dict[str, float]) -> Iterator[Crm]:
-    """The connection, and in `stats` the calls the block made: `calls.<kind>`. Calls of an attempt that failed are not in any report."""
+    """The connection, and in `stats` the calls the block made: `calls.<kind>`, of all and of this connection. Those of a failed attempt are lost."""
     crm = ctx.crm(connection)
     before = dict(crm.calls.by_kind)
     try:
@@ -87,4 +92,5 @@ def counted(ctx: StepContext, connection: str, stats: dict[str, float]) -> Itera
         for kind, n in crm.calls.by_kind.items():
             made = n - before.get(kind, 0)
             if made:
-                stats[f"calls.{kind}"] = stats.get(f"calls.{kind}", 0) + made
+                for name in (f"calls.{kind}", of_connection(connection, f"calls.{kind}")):
+                    stats[name] = stats.get(name, 0) + made

@@ -14,7 +14,13 @@ AXIS_WORDS = {
     "ja": {Axis.DEPLOYMENT: "導入", Axis.ADOPTION: "活用", Axis.ENGAGEMENT: "信頼関係", Axis.OUTCOME: "成果"},
 }
 
-_FEED_WORDS = {"en": {"usage": "usage", "setup": "set-up"}, "ja": {"usage": "利用データ", "setup": "設定状況データ"}}
+_FEED_WORDS = {
+    "en": {"usage": "usage", "setup": "set-up", "crm": "contract"},
+    "ja": {
+        "usage": "利用データ", "setup": "設定状況データ", "crm": "契約データ", "activity": "活動記録", "contact": "担当者データ",
+        "ticket": "問い合わせデータ", "survey": "アンケート回答", "opportunity": "商談データ", "outcome": "成果データ",
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

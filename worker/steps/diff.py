@@ -15,16 +15,13 @@ from connectors.values import canonical_sql, coerced_sql, invalid_sql
 from mappings.models import FieldType, Mappings, WriteField
 from worker.items import Item, NewItem, Outcome, StepContext
 from worker.sql import ident, literal, query_sql
+from worker.steps._changes import CHANGES
 from worker.steps._crm import load_latest
 from worker.steps._csql import HELD_BACK
 from worker.steps._lake import bring, leave, moment_of, open_lake, table_of
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, kinds_of, scalar
+from worker.steps._sources import home_of, of_connection
 from worker.store import registers
-
-CHANGES = {
-    "object": "VARCHAR", "record_id": "VARCHAR", "external_key": "VARCHAR", "account_id": "VARCHAR", "field": "VARCHAR", "crm_value": "VARCHAR",
-    "our_value": "VARCHAR", "mode": "VARCHAR", "disposition": "VARCHAR", "why": "VARCHAR",
-}  # fmt: skip
 
 #: What is still said of an account whose feed is late: that it is, and what does not come from scores. Everything else stays as it stands.
 FROZEN = {"data_status", "csql_flag", "csql_open_count", "csql_status", "notice_on", "resynced_at"}
@@ -54,16 +51,41 @@ def diff_accounts(
 ) -> None:
     """Temp table `changes` from `decisions` and `csql_desired`. Accounts and records that are gone from the CRM have no row."""
     con.execute("CREATE OR REPLACE TEMP TABLE changes (" + ", ".join(f"{name} {kind}" for name, kind in CHANGES.items()) + ")")
-    for entity, ours in ((Entity.ACCOUNT, "decisions"), (Entity.CSQL, "csql_desired")):
-        sides = _sides(mappings, entity, kinds_of(con, ours))
+    against = objections or Objections()
+    free = not any_rows(con, against.held) and not any_rows(con, against.rejected)
+    for target in _targets(lake, mappings):
+        sides = _sides(mappings, target.entity, kinds_of(con, target.ours))
         if sides:
-            _load_records(con, lake, entity, [s.field for s in sides], ours)
-            _load_writes(con, lake, entity, [s.field for s in sides])
-            _compare(con, entity, sides, moment)
-            against = objections or Objections()
-            free = not any_rows(con, against.held) and not any_rows(con, against.rejected)
-            slots = {"object": literal(entity.value)} | ({} if free else {"held": against.held, "rejected": against.rejected})
+            _load_records(con, lake, target, [s.field for s in sides])
+            _load_writes(con, lake, target.entity, [s.field for s in sides])
+            _compare(con, target, sides, moment)
+            slots = {"object": literal(target.entity.value), "connection": literal(target.connection)}
+            slots |= {} if free else {"held": against.held, "rejected": against.rejected}
             con.execute(query_sql("diff", "free_changes" if free else "changes", **slots))
+
+
+@dataclass(frozen=True)
+class Target:
+    """Records of one connection, and the relation of ours that says what should be on them; `key` is its column with the record's id."""
+
+    connection: str
+    entity: Entity
+    records: str
+    ours: str
+    key: str
+
+
+def _targets(lake: LakeRelations, mappings: Mappings) -> list[Target]:
+    """Accounts of every connection, those of others by their pairs; CSQL records of the home connection."""
+    home = lake.home or home_of(mappings) or ""
+    found = [
+        Target(home, Entity.ACCOUNT, lake.crm[Entity.ACCOUNT], "decisions", "account_id"),
+        Target(home, Entity.CSQL, lake.crm[Entity.CSQL], "csql_desired", "record_id"),
+    ]
+    for name, records in lake.others.items():
+        ours = f"(SELECT d.*, p.record_id FROM decisions AS d JOIN p_pair AS p ON p.account_id = d.account_id AND p.connection = {literal(name)})"
+        found.append(Target(name, Entity.ACCOUNT, records, ours, "record_id"))
+    return found
 
 
 @dataclass(frozen=True)
@@ -91,14 +113,13 @@ def _sides(mappings: Mappings, entity: Entity, present: Mapping[str, str]) -> li
     return sides
 
 
-def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: Entity, fields: list[WriteField], ours: str) -> None:
+def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, target: Target, fields: list[WriteField]) -> None:
     """f_record: record_id, read_at and the pulled text of each field (`own_<key>`, null where the pull did not know it yet)."""
-    relation = lake.crm[entity]
+    relation, ours = target.records, target.ours
     present = columns_of(con, relation)
     exprs = {"record_id": "r.id", "read_at": "r.read_at", "gone": "coalesce(r.deleted, false) OR r.master_id IS NOT NULL"}
     exprs |= {f"own_{f.key}": f"r.own_{f.key}" if f"own_{f.key}" in present else "NULL::VARCHAR" for f in fields}
-    key = "account_id" if entity == Entity.ACCOUNT else "record_id"
-    where = "true" if entity == Entity.ACCOUNT and _all_asked(con, relation, ours) else f"id IN (SELECT {key} FROM {ours})"
+    where = "true" if target.entity == Entity.ACCOUNT and _all_asked(con, relation, ours) else f"id IN (SELECT {target.key} FROM {ours})"
     load_latest(con, relation, "f_version", part=lake.part, where=where, exprs=exprs)
     con.execute("CREATE OR REPLACE TEMP VIEW f_record AS SELECT * FROM f_version WHERE NOT gone")
 
@@ -122,10 +143,11 @@ def _load_writes(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: En
     con.execute(query_sql("diff", "written", writes=lake.writes, object=name, columns=ages, fields=keys))
 
 
-def _compare(con: duckdb.DuckDBPyConnection, entity: Entity, sides: list[Side], moment: Moment) -> None:
+def _compare(con: duckdb.DuckDBPyConnection, target: Target, sides: list[Side], moment: Moment) -> None:
     """f_change: the fields that differ, before anything is said against them."""
     columns = "".join(f", {expr} AS {name}" for s in sides for name, expr in _pair_columns(s, moment))
-    pair = query_sql("diff", "pair_accounts" if entity == Entity.ACCOUNT else "pair_csqls", columns=columns)
+    slots = {"columns": columns, "ours": target.ours, "key": target.key}
+    pair = query_sql("diff", "pair_accounts" if target.entity == Entity.ACCOUNT else "pair_csqls", **slots)
     differs = {s.field.key: _differs_sql(s) for s in sides}
     changes = ", ".join(f"CASE WHEN {differs[s.field.key]} THEN {_change_sql(s.field)} END" for s in sides)
     con.execute(query_sql("diff", "compare", changes=changes, pair=pair, any=" OR ".join(differs.values())))
@@ -187,8 +209,17 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     bring(con, ctx.folder, "decisions", "csql_desired")
     diff_accounts(con, lake, ctx.mappings, moment_of(ctx), _objections(ctx, con))
     leave(con, ctx.folder, "changes")
-    row = con.execute("SELECT count(DISTINCT (object, coalesce(record_id, external_key))), count(*) FROM changes").fetchone() or (0, 0)
-    return Outcome(stats={"changes.records": float(row[0]), "changes.fields": float(row[1])})
+    return Outcome(stats=_stats(con))
+
+
+def _stats(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
+    rows = con.execute(
+        "SELECT connection, count(DISTINCT (object, coalesce(record_id, external_key))), count(*) FROM changes GROUP BY ALL"
+    ).fetchall()
+    stats = {"changes.records": float(sum(row[1] for row in rows)), "changes.fields": float(sum(row[2] for row in rows))}
+    for connection, records, fields in rows:
+        stats |= {of_connection(connection, "changes.records"): float(records), of_connection(connection, "changes.fields"): float(fields)}
+    return stats
 
 
 def _objections(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> Objections:

@@ -3,7 +3,8 @@
 Leaves `accounts`, `account_products`, `product_facts`, `feeds`, `usage_unmatched` (parquet) and `reconciliation.json` in the run folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS
 from mappings.models import Mappings
 from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import ident, literal, query_sql
+from worker.steps import _down
 from worker.steps._alert_facts import build_alert_facts
 from worker.steps._anomaly import build_anomalies, leave_anomalies
 from worker.steps._calendar import build_calendar, business_between_sql
@@ -21,8 +23,10 @@ from worker.steps._changed import changed_accounts
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
 from worker.steps._lake import FACTS, leave, leave_json, moment_of, open_lake
 from worker.steps._onboarding import build_onboarding
+from worker.steps._pairs import ambiguous_words, matched
 from worker.steps._products import build_product_facts, covered_sql
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
+from worker.steps._sources import of_connection
 from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage
 
 #: CRM entity behind each feed that is an entity of its own.
@@ -33,12 +37,19 @@ _FEED_ENTITY = {
 
 
 def join_accounts(
-    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, only: str | None = None, past: bool = False
+    con: duckdb.DuckDBPyConnection,
+    lake: LakeRelations,
+    mappings: Mappings,
+    moment: Moment,
+    *,
+    only: str | None = None,
+    past: bool = False,
+    lapsed: Mapping[str, date] | None = None,
 ) -> dict[str, int]:
     """Temp tables `accounts`, `account_products`, `feeds`, `usage_unmatched`, `calendar`; returns the counts for the reconciliation.
 
     `only`: a relation with the account ids of an increment (their rows equal a full run's; the frozen population values of the last full run
-    are used). `past`: a date that is over and scored again.
+    are used). `past`: a date that is over and scored again. `lapsed`: feeds whose connection has been out of reach for too long, and their last day.
     """
     build_calendar(con, mappings.calendar, moment.on - timedelta(days=500), moment.on + timedelta(days=120))
     load_catalogue(con, mappings)
@@ -46,7 +57,7 @@ def join_accounts(
     build_crm_facts(con, moment, past=past)
     windows = load_usage(con, lake, mappings, moment, some=only is not None)
     build_onboarding(con, lake, mappings, moment)
-    connected = _build_feeds(con, lake, mappings, moment, windows)
+    connected = _build_feeds(con, lake, mappings, moment, windows, lapsed or {})
     build_anomalies(con, lake, mappings, moment, windows, past=past)
     build_alert_facts(con, mappings, moment)
     con.execute(query_sql("join", "accounts", **_account_slots(mappings, moment, windows, connected), **_scope_slots(mappings, only)))
@@ -57,8 +68,10 @@ def join_accounts(
     return _counts(con, lake, windows)
 
 
-def _build_feeds(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, windows: Windows) -> dict[str, bool]:
-    """Table `feeds` (feed, connected, as_of_on, late). Connected = it brought any row ever; only usage and set-up exports can be late."""
+def _build_feeds(
+    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, windows: Windows, lapsed: Mapping[str, date]
+) -> dict[str, bool]:
+    """Table `feeds` (feed, connected, as_of_on, late). Connected = it brought any row ever; usage and set-up exports can be late, and what lapsed."""
     connected = {"crm": True, "usage": windows.connected}
     connected |= {feed: any_rows(con, lake.crm[entity]) for feed, entity in _FEED_ENTITY.items()}
     accounts = lake.crm[Entity.ACCOUNT]
@@ -70,7 +83,8 @@ def _build_feeds(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
         "usage": f"SELECT bool_or(last_day IS NULL OR {literal(moment.on)} - last_day > max_lag_days) FROM j_source WHERE kind = 'events'",
         "setup": f"SELECT bool_or(last_day IS NULL OR {literal(moment.on)} - last_day > max_lag_days) FROM j_source WHERE kind = 'snapshot'",
     }
-    days = {"usage": windows.end, "setup": setup}
+    late |= dict.fromkeys(lapsed, "SELECT true")
+    days = {"usage": windows.end, "setup": setup, **lapsed}
     rows = [
         f"SELECT {literal(feed)} AS feed, {literal(on)} AS connected, CAST({literal(days.get(feed, moment.on))} AS DATE) AS as_of_on, "  # type: ignore[arg-type]
         f"coalesce(({late[feed] if feed in late and on else 'false'}), false) AS late"
@@ -141,7 +155,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     """Restartable: reads lake files as the run sees them, replaces its files in the run folder."""
     con, lake = open_lake(ctx, (*FACTS, "writes"))
     only = None if ctx.run.kind == RunKind.FULL and ctx.run.accounts is None else changed_accounts(ctx, con, lake)
-    counts = join_accounts(con, lake, ctx.mappings, moment_of(ctx), only=only)
+    counts = join_accounts(con, lake, ctx.mappings, moment_of(ctx), only=only, lapsed=_down.lapsed(ctx, _FEED_ENTITY))
     leave(con, ctx.folder, "accounts", account_columns(), order="ORDER BY account_id")
     leave(con, ctx.folder, "account_products", product_columns(), order="ORDER BY account_id, product")
     leave(con, ctx.folder, "product_facts", order="ORDER BY account_id, product")
@@ -156,7 +170,33 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     stats = {f"accounts.{name}": float(counts[name]) for name in ("in_crm", "excluded")}
     stats |= {f"usage.{name}": float(counts[name]) for name in ("tenants_unmatched", "accounts_without_usage")}
     stats |= {f"join.{name}": float(counts[name]) for name in ("usage_outside_contract", "lines_without_account")}
-    return Outcome(stats=stats, report=report)
+    matches = leave_pairs(ctx, con, lake)
+    return Outcome(stats=stats | matches.stats, report=report | (matches.report if ctx.run.accounts is None else {}))
+
+
+@dataclass(frozen=True)
+class _Matches:
+    stats: dict[str, float] = field(default_factory=dict)
+    report: dict[str, str] = field(default_factory=dict)
+
+
+def leave_pairs(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> _Matches:
+    """`pairs` and `unmatched` in the run folder, where there are several connections; the counts, and what could be two, by name."""
+    if not lake.others:
+        return _Matches()
+    for table in ("pairs", "unmatched"):
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS SELECT * FROM p_{table.removesuffix('s')}")
+        leave(con, ctx.folder, table, order="ORDER BY ALL")
+    stats: dict[str, float] = {}
+    report: dict[str, str] = {}
+    for one in matched(con, lake):
+        counts = {name: float(n) for name, n in vars(one).items() if name != "connection"}
+        stats |= {of_connection(one.connection, f"match.{name}"): n for name, n in counts.items()}
+        if one.ambiguous:
+            report[f"match:{one.connection}"] = (
+                f"{one.ambiguous:,} records could be the same company as more than one: {ambiguous_words(con, one.connection)}"
+            )
+    return _Matches(stats, report)
 
 
 def feed_notes(con: duckdb.DuckDBPyConnection, mappings: Mappings, on: date, folder: Path) -> dict[str, str]:

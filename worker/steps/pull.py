@@ -19,8 +19,11 @@ from connectors.usage.files import discover, file_id
 from mappings.models import FieldColumn
 from worker.items import CursorKey, Item, NewItem, Outcome, RunKind, StepContext
 from worker.killpoint import killpoint, register
+from worker.sql import literal
+from worker.steps import _down
+from worker.steps._lake import open_lake
 from worker.steps._reconcile import find_strays
-from worker.steps._sources import Place, account_path, counted, own_fields, place_of, places, vendor_names
+from worker.steps._sources import Place, account_path, counted, home_of, own_fields, place_of, places, vendor_names
 from worker.store.registers import UsageFileRow, cursor_value, usage_files
 
 AFTER_READ = register("pull.read.after", "Raw pages nobody knows of; the next attempt empties their folder and reads again.")
@@ -66,6 +69,17 @@ def _as_file(row: UsageFileRow) -> UsageFile:
 def run(ctx: StepContext, item: Item) -> Outcome:
     """Reads one source."""
     place = place_of(ctx.mappings, item.payload)
+    if _down.is_down(ctx, place.connection):
+        return Outcome()
+    try:
+        return _pull(ctx, item, place)
+    except _down.DOWN as error:
+        if not _down.may_be_left_out(ctx, item, place.connection, error):
+            raise
+        return Outcome(report=_down.note(ctx, place.connection, error))
+
+
+def _pull(ctx: StepContext, item: Item, place: Place) -> Outcome:
     stats: dict[str, float] = {}
     with counted(ctx, place.connection, stats) as crm:
         ctx.check_lease()
@@ -102,9 +116,10 @@ def _read(ctx: StepContext, crm: Crm, place: Place) -> _Read:
     shutil.rmtree(ctx.raw)  # what an earlier attempt left must not be taken for this one's
     if ctx.run.accounts is not None:
         read = _Read(ctx, ctx.raw, read_at, None)
-        path = account_path(place)
+        path, ids = account_path(place), _ids_there(ctx, place)
         assert path is not None
-        read.add(crm.read_ids(place.source, extra, list(ctx.run.accounts), ctx.raw / "pages", by=path))
+        if ids:
+            read.add(crm.read_ids(place.source, extra, ids, ctx.raw / "pages", by=path))
         return read
     key = CursorKey(place.connection, place.entity.value, place.index)
     cursor = cursor_value(ctx.ledger, key)
@@ -124,6 +139,19 @@ def _read(ctx: StepContext, crm: Crm, place: Place) -> _Read:
             read.add(result)
         read.unseen = strays.unseen
     return read
+
+
+def _ids_there(ctx: StepContext, place: Place) -> list[str]:
+    """The run's accounts as the connection knows them."""
+    accounts = list(ctx.run.accounts or ())
+    if place.connection == home_of(ctx.mappings):
+        return accounts
+    con, _ = open_lake(ctx, ("crm_account",))
+    listed = ", ".join(literal(account) for account in accounts) or "NULL"
+    rows = con.execute(
+        f"SELECT record_id FROM p_pair WHERE connection = {literal(place.connection)} AND account_id IN ({listed}) ORDER BY 1"
+    ).fetchall()
+    return [str(row[0]) for row in rows]
 
 
 def _reads_parents(place: Place) -> bool:

@@ -12,8 +12,10 @@ from sqlalchemy import Executable
 
 from worker.items import Item, LakeFile, NewItem, Outcome, RunKind, StepContext
 from worker.sql import query_sql
+from worker.steps._changes import changes_of
 from worker.steps._lake import bring, moment_of, table_of
 from worker.steps._part_history import part_files
+from worker.steps._sources import of_connection
 from worker.store import deliveries, registers
 
 #: file of the run folder -> lake table that it is appended to.
@@ -41,7 +43,8 @@ def plan(ctx: StepContext) -> list[NewItem]:
 def run(ctx: StepContext, item: Item) -> Outcome:
     """Reads the run folder, and which parts of scores the lake has; leaves lake parts of history and, for full runs, the population's medians."""
     con = ctx.engine()
-    bring(con, ctx.folder, "changes", "flips", *_left(ctx))
+    bring(con, ctx.folder, "flips", *_left(ctx))
+    con.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM {changes_of(ctx)}")
     results = ctx.lake.relation(sorted(ctx.folder.glob("results-*.parquet")), RESULTS, filename=True)
     con.execute(query_sql("record", "results", results=results))
     con.execute(query_sql("record", "books"))
@@ -50,9 +53,14 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     statements = [*_letters(ctx, con), *_flips(ctx, con), *registers.put_requests_handled(ctx.run.id, now)]
     if _is_whole(ctx):
         statements += registers.put_closing(ctx.ledger, moment_of(ctx).on, ctx.run.id, ctx.run.as_of)
-    return Outcome(
-        lake_files=_history(ctx, con, item), statements=statements, stats={f"writes.{end}": float(counts.get(end, 0)) for end in ENDS}, red=red
-    )
+    return Outcome(lake_files=_history(ctx, con, item), statements=statements, stats=_stats(con, counts), red=red)
+
+
+def _stats(con: duckdb.DuckDBPyConnection, counts: dict[str, int]) -> dict[str, float]:
+    """Records by end, of all connections and of each."""
+    stats = {f"writes.{end}": float(counts.get(end, 0)) for end in ENDS}
+    rows = con.execute("SELECT connection, state, count(*) FROM books WHERE state IS NOT NULL GROUP BY ALL").fetchall()
+    return stats | {of_connection(connection, f"writes.{state}"): float(n) for connection, state, n in rows}
 
 
 def _is_whole(ctx: StepContext) -> bool:

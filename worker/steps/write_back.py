@@ -15,7 +15,7 @@ from mappings.models import WriteField
 from worker.items import Item, LakeFile, NewItem, Outcome, StepContext
 from worker.killpoint import killpoint, register
 from worker.sql import literal
-from worker.steps import _bulk, _pending
+from worker.steps import _bulk, _down, _pending
 from worker.steps._aside import leave_aside
 from worker.steps._rediff import Decision, Wanted, decide, slices
 from worker.steps._results import Result, Write, counted_states, field_rows, hash_of, lake_writes, leave_results
@@ -43,14 +43,16 @@ BLOCKED_REMEDY = (
 
 def plan(ctx: StepContext) -> list[NewItem]:
     """One item per batch, and one that books what is not to be sent. In shadow mode nothing is sent and everything is booked as held back."""
-    connection = next(iter(ctx.mappings.crm), None)
-    bulk = connection is not None and not ctx.mappings.scope.shadow and ctx.crm(connection).bulk
-    batches = _pending.make_plan(ctx, ctx.engine(), bulk=bulk)
-    aside = NewItem(ASIDE, {"connection": connection, "shadow": ctx.mappings.scope.shadow})
-    if connection is None or ctx.mappings.scope.shadow:
-        return [aside]
-    common = {"connection": connection, "phase": "intend", "round": 0}
-    return [aside, *(NewItem(f"{o}/{api}/{n}", {**common, "object": o, "api": api, "batch": n}) for o, api, n in batches)]
+    shadow, names = ctx.mappings.scope.shadow, list(ctx.mappings.crm)
+    served = [] if shadow else [name for name in names if not _down.is_down(ctx, name)]
+    batches = _pending.make_plan(ctx, ctx.engine(), bulk=[name for name in served if ctx.crm(name).bulk])
+    aside = NewItem(ASIDE, {"shadow": shadow, "down": [] if shadow else [name for name in names if name not in served]})
+    items = [aside]
+    for connection, object_name, api, n in batches:
+        if connection in served:
+            key = f"{object_name}/{api}/{n}" if len(names) == 1 else f"{connection}/{object_name}/{api}/{n}"
+            items.append(NewItem(key, {"connection": connection, "phase": "intend", "round": 0, "object": object_name, "api": api, "batch": n}))
+    return items
 
 
 def run(ctx: StepContext, item: Item) -> Outcome:
@@ -65,9 +67,21 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         landed_at = leases.lands_at(ctx.ledger, _call_mark(item.payload["connection"]))
         if landed_at is not None:
             return Outcome(wait_until=landed_at)
-        outcome = Batch(ctx, item, crm, held).run()
+        outcome = _write(ctx, item, Batch(ctx, item, crm, held))
     merged = {name: outcome.stats.get(name, 0) + stats.get(name, 0) for name in {**outcome.stats, **stats}}
     return Outcome(**{**outcome.__dict__, "stats": merged})
+
+
+def _write(ctx: StepContext, item: Item, batch: "Batch") -> Outcome:
+    """One attempt. Where another connection is served besides, one that is out of reach costs its own records only: they wait for the next run."""
+    if item.payload["phase"] == "send" and _down.is_down(ctx, batch.connection):
+        return batch.cut_off({})
+    try:
+        return batch.run()
+    except _down.DOWN as error:
+        if not _down.may_be_left_out(ctx, item, batch.connection, error):
+            raise
+        return batch.cut_off(_down.note(ctx, batch.connection, error))
 
 
 @contextmanager
@@ -102,7 +116,7 @@ def _intend(ctx: StepContext, item: Item) -> Outcome:
     _pending.load(ctx, con, item, None)
     now = _now(ctx)
     stamps = f"{literal(ctx.run.id)} AS run_id, CAST({item.id} AS BIGINT) AS item_id, {literal(ctx.run.as_of)} AS as_of, {literal(now)} AS written_at"
-    columns = "object, record_id, external_key, field, our_value AS value, crm_value AS previous, 'intended' AS state"
+    columns = "connection, object, record_id, external_key, field, our_value AS value, crm_value AS previous, 'intended' AS state"
     part = ctx.lake.write(con, f"SELECT {columns}, {stamps} FROM batch", "writes", item)
     killpoint(AFTER_INTENT)
     return Outcome(lake_files=[part] if part else [], wait_until=now, payload={**item.payload, "phase": "send"})
@@ -297,6 +311,16 @@ class Batch:
             again = {"wait_until": _now(self.ctx), "payload": {**self.item.payload, "phase": "send", "round": self.round + 1, "job_id": None}}
         statements = registers.put_holds(self.ctx.ledger, self.holds)
         return Outcome(lake_files=files, statements=statements, stats=counted_states(self.rows), report=self.report(), **again)
+
+    def cut_off(self, report: Mapping[str, Any]) -> Outcome:
+        """The connection is gone in the middle: what has no answer yet is unprocessed. The next run reads it again and goes on from there."""
+        booked = [*self.rows, *_bulk.booked(self)]
+        done = {key for row in booked if row.field == "" for key in (row.record_id, row.external_key) if key}
+        for one in self.load():
+            if not {one.record_id, one.external_key} & done:
+                self.book(one, "unprocessed", code=_down.CODE, text=_down.TEXT)
+        outcome = self.outcome()
+        return Outcome(**{**outcome.__dict__, "report": {**outcome.report, **report}})
 
     def report(self) -> dict[str, Any]:
         """Fields that could not be written on any record."""

@@ -1,5 +1,6 @@
 """Runs as rows: started, looked at, taken up again, approved."""
 
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -104,6 +105,11 @@ def _run(row: Any) -> Run:
 def mappings_body(ledger: Ledger, mappings_hash: str) -> str:
     """The snapshot's JSON."""
     return str(ledger.rows(select(mappings_snapshot.c.body).where(mappings_snapshot.c.hash == mappings_hash))[0].body)
+
+
+def connections(ledger: Ledger, mappings_hash: str) -> list[str]:
+    """Names of the connections in a snapshot."""
+    return sorted(json.loads(mappings_body(ledger, mappings_hash)).get("crm", {}))
 
 
 def resume(ledger: Ledger, run_id: str, actor: str) -> None:

@@ -138,6 +138,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "as_of": "TIMESTAMPTZ",
     },
     "writes": {
+        "connection": "VARCHAR",  # null in parts from before there could be two
         "object": "VARCHAR",
         "record_id": "VARCHAR",
         "external_key": "VARCHAR",
