@@ -73,7 +73,7 @@ def _defaults() -> dict[str, str]:
     rules = [(f"`{r.name}`", r.motion, "submitted at once" if r.trusted else "a CSM confirms", r.hypothesis) for r in shipped.csql.values()]
     gates = [(f"`{g.name}`", "every rule" if g.always else "rules that name it", _cell(g.when)) for g in shipped.policy.gates]
     caps = [(f"`{c.name}`", _cell(c.when), str(c.cap)) for c in shipped.score.caps]
-    alerts = [(f"`{a.name}`", _cell(a.when), a.channel) for a in shipped.alerts.values()]
+    alerts = [(f"`{a.name}`", _cell(a.when), ", ".join([a.channel, *a.also])) for a in shipped.alerts.values()]
     fields = [(f"`{f.key}`", f.object, f.set, f.owner, f"`{f.names['salesforce']}`", _kind(f), f.label.ja) for f in shipped.writeback.fields]
     return {
         "default/indicators": _table(("indicator", "axis", "feed", "hypothesis", "null means"), indicators),

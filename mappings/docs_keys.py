@@ -120,9 +120,11 @@ KEYS: dict[str, dict[str, str]] = {
         "name": _NAME,
         "when": _WHEN + ", over account and result columns",
         "channel": "where it goes",
+        "also": "further channels that are told the same",
         "cooldown_days": "days before the same account is told again",
         "text": "the message; no names, no contact data",
         "recovered": "the message when it no longer holds, sent once if the alert was; left out = none",
+        "due_business_days": "a CRM task is due this many business days after the day it began; 0 = the same day, or the next business day",
         "scored_only": "false: it also holds for accounts without a score",
     },
     # the rest

@@ -348,7 +348,7 @@ class WriteField(Model):
     """One field that scoresync knows on a CRM object. `key` is filled by the loader from the YAML key."""
 
     key: Name
-    object: Literal["account", "csql"]
+    object: Literal["account", "csql", "task"]
     set: Literal["core", "standard", "all"]
     owner: Literal["worker", "human", "crm"]  # crm = a formula the CRM computes
     names: dict[str, str]  # vendor -> API name

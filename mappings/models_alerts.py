@@ -6,14 +6,18 @@ from pydantic import Field
 
 from mappings.models_base import Model, Name, Sql, Text
 
+Channel = Literal["log", "slack", "email", "crm_task"]
+
 
 class Alert(Model):
     name: Name
     when: Sql
-    channel: Literal["log", "slack"]
+    channel: Channel
+    also: list[Channel] = Field(default_factory=list)  # further channels that are told the same
     cooldown_days: int = Field(default=7, ge=0)
     text: Text
     recovered: Text | None = None  # said once when it no longer holds; null = nothing
+    due_business_days: int = Field(default=1, ge=0, le=20)  # of a CRM task
     scored_only: bool = True  # false: also accounts without a score
 
 

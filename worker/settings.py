@@ -21,6 +21,7 @@ SECRETS = (
     "hubspot_client_secret",
     "hubspot_refresh_token",
     "slack_webhook",
+    "smtp_password",
     "hash_key",
     "database_url",
     "redis_url",
@@ -85,6 +86,21 @@ class Settings(BaseSettings):
 
     # --- telling people
     slack_webhook: SecretStr | None = Field(default=None, description="Slack incoming webhook URL. Default: none, alerts for Slack wait.")
+    smtp_host: str = Field(default="", description="Mail server for alerts by e-mail. Default: none, they wait.")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port. Default 587.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="starttls, tls (from the first byte, port 465) or none (a relay on this host only). Default starttls."
+    )
+    smtp_ca_file: Path | None = Field(
+        default=None, description="PEM file of the authority that signed the mail server's certificate. Default: the system's authorities."
+    )
+    smtp_username: str = Field(default="", description="User for the mail server. Default: none, no login.")
+    smtp_password: SecretStr | None = Field(default=None, description="Password for the mail server. Default: none.")
+    smtp_from: str = Field(default="", description="Sender of alerts by e-mail. Default: none, they wait.")
+    smtp_to: str = Field(default="", description="Recipients of alerts by e-mail, separated by commas. Default: none, they wait.")
+    smtp_partner_to: str = Field(
+        default="", description="Recipients of alerts on partner-managed accounts, separated by commas. Default: those of SCORESYNC_SMTP_TO."
+    )
     alert_timeout_s: float = Field(default=10, gt=0, description="Time-out of one message, seconds. Default 10.")
 
     # --- this process

@@ -22,6 +22,7 @@ from connectors.values import canonical
 from mappings.models import CrmMapping, Mappings, Source, WriteField
 
 COMPANIES = "companies"
+TASKS = "tasks"
 
 
 class HubSpot(NoBulk):
@@ -31,7 +32,7 @@ class HubSpot(NoBulk):
         self.name = mapping.connection
         self.calls: CallCounts = portal.counts
         self._portal, self._language = portal, language
-        self._names = {"account": COMPANIES, "csql": mapping.csql_object}
+        self._names = {"account": COMPANIES, "csql": mapping.csql_object, "task": TASKS}
         self._objects = Objects(portal)
         self._links = Links(portal, self._objects)
         self._reader = Reader(portal, self._objects, self._links)

@@ -104,7 +104,7 @@ class Preflight:
         if field.owner == "worker":
             yield from _writable(where, field, info)
             yield from _fits(where, field, info)
-        if field.external_key and api.lower() not in described.unique_keys:
+        if field.external_key and field.object != "task" and api.lower() not in described.unique_keys:
             yield Finding(
                 "error", where, "The field is not both External ID and Unique.", f"{ADMIN} mark it so; without it a record could be created twice."
             )

@@ -25,6 +25,7 @@ from connectors.values import canonical, id_18
 from mappings.models import CrmMapping, Mappings, Source, WriteField
 
 ACCOUNT = "Account"
+TASK = "Task"
 #: Requests found by one poll; more wait for the next (sheet, 7).
 REQUESTS_PER_POLL = 2000
 
@@ -48,7 +49,7 @@ class Salesforce:
         self.name = mapping.connection
         self.calls: CallCounts = org.counts
         self._org, self._fields, self._language, self._grant_to = org, fields, language, grant_to
-        self._object_names = {"account": ACCOUNT, "csql": mapping.csql_object}
+        self._object_names = {"account": ACCOUNT, "csql": mapping.csql_object, "task": TASK}
         self._objects = Objects(lambda name: org.json("describe", "GET", f"sobjects/{quote(soql.name(name))}/describe"))
         self._reader = Reader(org, self._objects, bulk_above)
         self._writer = Writer(org, self._objects, self._object_names)
@@ -129,7 +130,7 @@ class Salesforce:
 
     def bulk_orphans(self, known: Iterable[str], before: datetime) -> list[str]:
         """Abort open jobs of our kind that nobody remembers, made before an instant: what a crash between creating a job and noting its id leaves."""
-        return self._ingest.abort_orphans(set(known), before, set(self._object_names.values()))
+        return self._ingest.abort_orphans(set(known), before, set(self._object_names.values()) - {TASK})
 
     # --- set-up ----------------------------------------------------------------------------------------------------------------------------------
     def provision(self, fields: Sequence[WriteField], *, dry_run: bool, say: Callable[[ProvisionStep], None]) -> list[ProvisionStep]:

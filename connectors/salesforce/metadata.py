@@ -50,7 +50,8 @@ def field_metadata(field: WriteField, language: str) -> dict[str, Any]:
     if field.type in (FieldType.NUMBER, FieldType.PERCENT, FieldType.CURRENCY):
         body |= _numbers(field)
     elif field.type == FieldType.TEXT:
-        body |= {"length": field.length or 255, "externalId": field.external_key, "unique": field.external_key, "caseSensitive": field.external_key}
+        unique = field.external_key and field.object != "task"  # fields of activities cannot be unique
+        body |= {"length": field.length or 255, "externalId": field.external_key, "unique": unique, "caseSensitive": unique}
     elif field.type == FieldType.LONG_TEXT:
         body |= {"length": max(field.length or 32768, 256), "visibleLines": 3}
     elif field.type == FieldType.PICKLIST:

@@ -76,7 +76,7 @@ class Provisioner:
         found = self._tooling(f"SELECT DurableId FROM EntityDefinition WHERE QualifiedApiName = {soql.text(name)}")
         if not found:
             return None
-        return str(found[0]["DurableId"]) if name.endswith("__c") else name
+        return str(found[0]["DurableId"]) if name.endswith("__c") else "Activity" if name == "Task" else name
 
     def _known_fields(self, table: str) -> dict[str, dict[str, Any]]:
         query = f"SELECT Id, DeveloperName, Length, Precision, Scale FROM CustomField WHERE TableEnumOrId = {soql.text(table)}"
@@ -96,7 +96,8 @@ class Provisioner:
         self._step("create_field", target, str(field.type))
         if self._dry:
             return
-        body = {"FullName": target, "Metadata": metadata.field_metadata(field, self._language)}
+        # fields of tasks are defined on Activity
+        body = {"FullName": f"Activity.{api}" if object_name == "Task" else target, "Metadata": metadata.field_metadata(field, self._language)}
         try:
             self._org.json("provision", "POST", "sobjects/CustomField/", base=TOOLING, idempotent=False, body=body)
         except Refused as error:
@@ -127,7 +128,7 @@ class Provisioner:
         create = []
         for key in keys:
             name = self._names[key]
-            if name.lower() in known:
+            if name.lower() in known or key not in _RIGHTS:  # tasks come with a user permission of the profile, not with object rights
                 continue
             rights = {f"Permissions{right}": flag for right, flag in _RIGHTS[key].items()}
             self._step("grant", name, ", ".join(_RIGHTS[key]).lower())

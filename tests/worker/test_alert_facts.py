@@ -169,3 +169,85 @@ def test_an_alert_over_crm_facts_reaches_an_account_without_a_score() -> None:
 
 def test_the_shipped_calendar_mutes_golden_week_obon_and_new_year() -> None:
     assert [(e.name, e.effect) for e in load().calendar.events] == [("golden_week", "mute"), ("obon", "mute"), ("new_year", "mute")]
+
+
+def shipped(lake: Lake) -> list[tuple[str, str, str]]:
+    """(rule, account, text) of the shipped alerts that begin."""
+    con = open_lake(lake)
+    decide(con, make_mappings(alerts=load().alerts))
+    scores = ("renewal_at_risk", "score_drop")  # of scores, which these accounts have too few facts for
+    return [(rule, account, text) for rule, account, value, text in flips(con) if value == "true" and rule not in scores]
+
+
+def people(lake: Lake, *accounts: str, **row: object) -> None:
+    for account in accounts:
+        lake.make_account(account, **row)
+        lake.make_contract(account)
+
+
+def test_cs40_a_low_nps_answer_is_told_on_its_day() -> None:
+    lake = Lake()
+    people(lake, "low", "high", "old")
+    lake.make_survey("low", 3, on=ON - timedelta(days=1))
+    lake.make_survey("low", 9, on=ON - timedelta(days=40))
+    lake.make_survey("high", 7, on=ON - timedelta(days=1))
+    lake.make_survey("old", 3, on=ON - timedelta(days=8))
+    said = "2026/11/30のNPSのご回答は3点でした。本日中にご連絡し、打ち合わせをご提案ください"
+    assert shipped(lake) == [("low_nps", "low", said)]
+
+
+def test_cs42_trouble_and_its_people_are_told() -> None:
+    lake = Lake()
+    people(lake, "p1", "angry", "left")
+    lake.make_ticket("p1", on=ON - timedelta(days=2), priority="p1")
+    lake.make_ticket("angry", on=ON - timedelta(days=3), escalated=True)
+    lake.make_contact("left", role="champion", active=False, left_on=ON - timedelta(days=4))
+    told = shipped(lake)
+    assert [(rule, account) for rule, account, _ in told] == [("champion_left", "left"), ("escalation_open", "angry"), ("p1_open", "p1")]
+    assert told[2][2] == "緊急のお問い合わせが1件未解決です(最長2日)。今後の見通しをお客様へお伝えください"
+
+
+def test_cs50_friction_that_rises_is_told_before_anybody_complains() -> None:
+    lake = Lake()
+    people(lake, "more", "waiting", "usual", "complaint")
+    for n in range(6):  # 6 in 28 days; 5, 7 and none in the 84 days before: 6 >= 5, 6 < 7
+        for account in ("more", "usual", "complaint"):
+            lake.make_ticket(
+                account, on=ON - timedelta(days=n + 1), closed_at=instant(ON - timedelta(days=n)), escalated=account == "complaint" and n == 0
+            )
+    for account, count in (("more", 5), ("usual", 7)):
+        for n in range(count):
+            lake.make_ticket(account, on=ON - timedelta(days=40 + n), closed_at=instant(ON - timedelta(days=39 + n)))
+    lake.make_ticket("complaint", on=ON - timedelta(days=1), escalated=True)
+    for n in range(3):
+        lake.make_ticket("waiting", on=ON - timedelta(days=7 + n))
+    assert [(rule, account) for rule, account, _ in shipped(lake)] == [
+        ("escalation_open", "complaint"), ("rising_friction", "more"), ("rising_friction", "waiting"),
+    ]  # fmt: skip
+
+
+def test_cs30_an_overdue_set_up_step_is_told() -> None:
+    lake = Lake()
+    people(lake, "late", "done")
+    lake.make_activity("late", kind="onboarding_step", due_on=ON - timedelta(days=1), done_at=None)
+    lake.make_activity("done", kind="onboarding_step", due_on=ON - timedelta(days=1))
+    assert [(rule, account) for rule, account, _ in shipped(lake)] == [("setup_step_overdue", "late")]
+
+
+def test_cs74_alerts_go_to_the_csm_else_the_owner_and_of_a_partners_customer_to_the_partners_owner() -> None:
+    lake = Lake()
+    lake.make_account("P1", kind="partner", owner_id="partner-owner")
+    people(lake, "csm", csm_id="csm", owner_id="owner")
+    people(lake, "owner", owner_id="owner")
+    people(lake, "partner", csm_id="csm", owner_id="owner", partner_id="P1")
+    people(lake, "unknown", csm_id="csm", owner_id="owner", partner_id="P2")  # a partner we never read: nobody of the customer's stands in
+    con = open_lake(lake)
+    decide(con, make_mappings(alerts={"any": alert("any", "seats > 0", also=["crm_task", "log", "slack"])}))
+    found = rows(con, "SELECT * FROM flips WHERE kind = 'alert'")
+    assert {f["account_id"]: (f["recipient"], f["routed"]) for f in found} == {
+        "csm": ("csm", "csm"),
+        "owner": ("owner", "owner"),
+        "partner": ("partner-owner", "partner"),
+        "unknown": (None, "partner"),
+    }
+    assert {(f["channel"], f["also"]) for f in found} == {("log", "crm_task+slack")}

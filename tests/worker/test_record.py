@@ -16,6 +16,7 @@ from sqlalchemy import select
 from mappings.models import Alert
 from tests import factories
 from tests.worker import skeleton
+from tests.worker.smtp import mail_server
 from worker.items import NewItem, Outcome, RunKind, RunState
 from worker.report import run_report
 from worker.run import finish_run, start_run
@@ -28,7 +29,7 @@ from worker.store.tables import delivery
 
 AS_OF = datetime(2026, 12, 1, 3, 0, tzinfo=UTC)  # noon in Tokyo
 RESULT = "connection, object, record_id, external_key, account_id, field, state, code, text, value_hash, letter"
-FLIP = "kind, rule, account_id, product, on_, value, channel, cooldown_days, text"
+FLIP = "kind, rule, account_id, product, on_, value, channel, cooldown_days, text, also, recipient, routed"
 
 
 @pytest.fixture
@@ -227,8 +228,8 @@ def alerting(given: Given, channel: str = "slack", cooldown_days: int = 7) -> No
     rule = {"name": "score_drop", "when": "true", "channel": channel, "cooldown_days": cooldown_days, "text": factories.make_text("Fell by 20")}
     given.mappings = given.mappings.model_copy(update={"alerts": {"score_drop": Alert(**rule)}})
     given.results = {"7-0": []}
-    given.flips = [("alert", "score_drop", "a1", "", None, "true", channel, cooldown_days, "Fell by 20 & <more>")]
-    given.flips += [("tier", "tier", "a2", "", None, "4→3", None, None, None)]
+    given.flips = [("alert", "score_drop", "a1", "", None, "true", channel, cooldown_days, "Fell by 20 & <more>", "", None, None)]
+    given.flips += [("tier", "tier", "a2", "", None, "4→3", None, None, None, None, None, None)]
 
 
 def states(runtime: Runtime) -> list[str]:
@@ -258,6 +259,50 @@ def test_a_channel_that_is_not_set_up_holds_nothing_up_and_is_told_later(given: 
     given.flips = []
     given.go()
     assert (len(slack.messages), states(given.runtime)) == (1, ["sent"])
+
+
+def test_an_end_is_told_where_its_beginning_was_and_only_once(given: Given, slack: type[Slack]) -> None:
+    alerting(given, cooldown_days=30)
+    begun, tier = given.flips
+    over = (*begun[:5], "false", *begun[6:8], "Back to usual", *begun[9:])
+    for day, flips in ((0, [over]), (1, [begun]), (2, [over]), (3, [begun]), (4, [over])):
+        given.flips = [*flips, tier]
+        given.go(as_of=AS_OF + timedelta(days=day))
+    # day 0: an end nobody was told the beginning of; days 3 and 4: cooled, and the end of what was cooled
+    assert [text.split(": ", 1)[1].split("\n")[0] for text in slack.messages] == ["Fell by 20 &amp; &lt;more&gt;", "Back to usual"]
+    assert states(given.runtime) == ["cooled", "sent", "sent", "cooled", "cooled"]
+
+
+def test_a_beginning_and_its_end_that_waited_together_are_both_told(given: Given, slack: type[Slack]) -> None:
+    there, given.runtime.settings = given.runtime.settings, Settings()
+    alerting(given)
+    begun, _ = given.flips
+    given.go()
+    given.flips = [(*begun[:5], "false", *begun[6:8], "Back to usual", *begun[9:])]
+    given.runtime.settings = there
+    given.go(as_of=AS_OF + timedelta(days=1))
+    (message,) = slack.messages
+    assert message.index("Fell by 20") < message.index("Back to usual")
+
+
+def test_an_alert_goes_to_its_further_channels_and_names_whom_it_is_for(given: Given, slack: type[Slack], tmp_path: Path) -> None:
+    alerting(given)
+    begun, _ = given.flips
+    given.flips = [(*begun[:9], "email+log", "005P", "partner")]
+    with mail_server(tmp_path) as box:
+        given.runtime.settings = given.runtime.settings.model_copy(
+            update={
+                "smtp_host": "127.0.0.1",
+                "smtp_port": box.port,
+                "smtp_ca_file": box.ca_file,
+                "smtp_from": "s@example.com",
+                "smtp_to": "t@example.com",
+            }
+        )
+        given.go()
+        given.go()
+    assert "→ 005P (partner)" in slack.messages[0]
+    assert (len(slack.messages), len(box.mails), states(given.runtime)) == (1, 1, ["sent"] * 3)
 
 
 def test_a_refused_message_is_not_sent_for_ever(given: Given, slack: type[Slack]) -> None:

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Protocol
 
 from worker.errors import AlertError
-from worker.settings import Settings
+from worker.items import StepContext
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,14 @@ class Alert:
     account_id: str
     on_: date
     text: str
+    over: bool = False  # the alert's end
+    recipient: str | None = None  # CRM user it is meant for
+    routed: str | None = None  # csm | owner | partner: whose user that is
+
+    @property
+    def whom(self) -> str:
+        """`→ 005… (partner)`, empty where nobody is named."""
+        return f"→ {self.recipient or '–'} ({self.routed})" if self.routed is not None else ""
 
 
 class AlertChannel(Protocol):
@@ -26,11 +34,11 @@ class AlertChannel(Protocol):
         ...
 
 
-def open_channel(name: str, settings: Settings) -> AlertChannel:
+def open_channel(name: str, ctx: StepContext) -> AlertChannel:
     """The channel of `worker/alerts/<name>.py`."""
     try:
         module = importlib.import_module(f"worker.alerts.{name}")
     except ModuleNotFoundError as error:
         raise AlertError(f"There is no alert channel {name!r}.", permanent=True) from error
-    channel: AlertChannel = module.open_channel(settings)
+    channel: AlertChannel = module.open_channel(ctx)
     return channel

@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 from worker import log
 from worker.alerts.base import Alert
-from worker.settings import Settings
+from worker.items import StepContext
 
 
 class LogChannel:
     def send(self, key: str, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
-            log.get().warning("alert.raised", delivery=key, rule=alert.rule, account_id=alert.account_id, on=str(alert.on_))
+            facts = {"rule": alert.rule, "account_id": alert.account_id, "on": str(alert.on_), "over": alert.over, "recipient": alert.recipient}
+            log.get().warning("alert.raised", delivery=key, **facts)
 
 
-def open_channel(_settings: Settings) -> LogChannel:
+def open_channel(_ctx: StepContext) -> LogChannel:
     return LogChannel()

@@ -6,7 +6,7 @@ import requests
 
 from worker.alerts.base import Alert
 from worker.errors import AlertError
-from worker.settings import Settings
+from worker.items import StepContext
 
 #: Slack cuts a message's text at 40,000 characters (https://api.slack.com/changelog/2018-04-truncating-really-long-messages).
 TEXT_MOST = 39_000
@@ -17,7 +17,7 @@ class SlackChannel:
         self._webhook, self._timeout_s = webhook, timeout_s
 
     def send(self, key: str, alerts: Sequence[Alert]) -> None:
-        lines = [f"*{escape(one.rule)}* `{escape(one.account_id)}` {one.on_}: {escape(one.text)}" for one in alerts]
+        lines = [f"*{escape(one.rule)}* `{escape(one.account_id)}` {one.on_}: {escape(one.text)} {escape(one.whom)}".rstrip() for one in alerts]
         body = {"text": "\n".join([*lines, f"_{key[:12]}_"])[:TEXT_MOST]}
         try:
             answer = requests.post(self._webhook, json=body, timeout=self._timeout_s)
@@ -35,7 +35,8 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def open_channel(settings: Settings) -> SlackChannel:
+def open_channel(ctx: StepContext) -> SlackChannel:
+    settings = ctx.settings
     if settings.slack_webhook is None:
         raise AlertError("SCORESYNC_SLACK_WEBHOOK is not set.", permanent=False)
     return SlackChannel(settings.slack_webhook.get_secret_value(), settings.alert_timeout_s)

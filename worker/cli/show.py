@@ -9,6 +9,7 @@ from connectors.base import Finding, ProvisionStep
 from connectors.errors import ConnectorError
 from connectors.registry import missing_setting
 from mappings.models import Mappings
+from mappings.tasks import task_fields
 from worker.cli import exits
 from worker.cli.common import err, mappings, out, print_json, runtime, settings
 from worker.cli.operate import Json
@@ -85,7 +86,8 @@ def _check_parity(found: Settings, customer: Mappings, as_json: bool) -> int:
 def findings_of(found: Settings, customer: Mappings, connection: str) -> list[Finding]:
     """What would make a run of this connection fail or degrade."""
     sources = [source for entity in customer.crm[connection].entities.values() for source in entity]
-    return crm_opener(found)(customer, connection).check(sources, customer.writeback.active())
+    fields = [*customer.writeback.active(), *task_fields(customer, customer.crm[connection].vendor, provisioned=True)]
+    return crm_opener(found)(customer, connection).check(sources, fields)
 
 
 def _print_findings(findings: dict[str, list[Finding]]) -> None:
@@ -109,7 +111,8 @@ def provision(
     steps: list[ProvisionStep] = []
     for name in customer.crm:
         crm = crm_opener(found)(customer, name)
-        steps += crm.provision(customer.writeback.active(), dry_run=dry_run, say=lambda step: None if as_json else _say_step(step, dry_run))
+        fields = [*customer.writeback.active(), *task_fields(customer, customer.crm[name].vendor, provisioned=True)]
+        steps += crm.provision(fields, dry_run=dry_run, say=lambda step: None if as_json else _say_step(step, dry_run))
     if as_json:
         print_json([vars(step) for step in steps])
     else:

@@ -123,6 +123,13 @@ FROM account_products AS p JOIN j_product AS g ON g.product = p.product WHERE NO
 -- name: alerts
 SELECT account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja FROM d_row WHERE state IN ({{states}}) AND coalesce(TRY(CAST(({{when}}) AS BOOLEAN)), false)
 
+-- name: recipients
+-- Whom an account's alerts are meant for: its CSM, else its owner; of a partner-managed account the partner's owner, never the customer's CSM.
+CREATE OR REPLACE TEMP TABLE d_recipient AS
+SELECT r.account_id, CASE WHEN r.partner_id IS NOT NULL THEN p.owner_id ELSE coalesce(r.csm_id, r.owner_id) END AS recipient,
+       CASE WHEN r.partner_id IS NOT NULL THEN 'partner' WHEN r.csm_id IS NOT NULL THEN 'csm' WHEN r.owner_id IS NOT NULL THEN 'owner' END AS routed
+FROM d_row AS r LEFT JOIN d_partner AS p ON p.id = r.partner_id;
+
 -- name: recovered
 -- An alert with words for it that held when last looked at and holds no more.
 SELECT r.account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja
@@ -133,15 +140,19 @@ FROM d_row AS r JOIN signals AS s ON s.account_id = r.account_id AND s.rule = {{
 CREATE OR REPLACE TEMP TABLE flips AS
 SELECT 'tier' AS kind, 'tier' AS rule, r.account_id, '' AS product, {{on}} AS on_,
        coalesce(CAST(r.newest.tier AS VARCHAR), '–') || '→' || coalesce(CAST(r.tier AS VARCHAR), '–') AS value,
-       NULL::VARCHAR AS channel, NULL::BIGINT AS cooldown_days, NULL::VARCHAR AS text
+       NULL::VARCHAR AS channel, NULL::BIGINT AS cooldown_days, NULL::VARCHAR AS text, NULL::VARCHAR AS also, NULL::VARCHAR AS recipient,
+       NULL::VARCHAR AS routed
 FROM d_result AS r WHERE r.newest IS NOT NULL AND r.newest.tier IS DISTINCT FROM r.tier
 UNION ALL
-SELECT 'alert', substr(s.rule, 7), s.account_id, '', {{on}}, 'true', c.channel, c.cooldown_days, a.text_{{language}}
-FROM signals AS s JOIN d_alert AS a ON a.account_id = s.account_id AND a.rule = s.rule JOIN d_alert_config AS c ON c.rule = s.rule WHERE s.signal
+SELECT 'alert', substr(s.rule, 7), s.account_id, '', {{on}}, 'true', c.channel, c.cooldown_days, a.text_{{language}}, c.also,
+       w.recipient, w.routed
+FROM signals AS s JOIN d_alert AS a ON a.account_id = s.account_id AND a.rule = s.rule JOIN d_alert_config AS c ON c.rule = s.rule
+LEFT JOIN d_recipient AS w ON w.account_id = s.account_id WHERE s.signal
 UNION ALL
-SELECT 'alert', substr(d.rule, 7), d.account_id, '', {{on}}, 'false', c.channel, c.cooldown_days, d.text_{{language}}
-FROM d_recovered AS d JOIN d_alert_config AS c ON c.rule = d.rule
+SELECT 'alert', substr(d.rule, 7), d.account_id, '', {{on}}, 'false', c.channel, c.cooldown_days, d.text_{{language}}, c.also,
+       w.recipient, w.routed
+FROM d_recovered AS d JOIN d_alert_config AS c ON c.rule = d.rule LEFT JOIN d_recipient AS w ON w.account_id = d.account_id
 UNION ALL
-SELECT 'csql', coalesce(rule, 'by hand'), account_id, coalesce(product, ''), {{on}}, move || ' ' || state, NULL, NULL, title_{{language}}
+SELECT 'csql', coalesce(rule, 'by hand'), account_id, coalesce(product, ''), {{on}}, move || ' ' || state, NULL, NULL, title_{{language}}, NULL, NULL, NULL
 FROM csql_desired WHERE move IN ('open', 'expire', 'resume', 'merge')
 ORDER BY kind, rule, account_id, product;

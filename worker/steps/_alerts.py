@@ -2,8 +2,11 @@
 
 import duckdb
 
+from connectors.entities import Entity
 from mappings.models import Alert, Mappings
 from worker.sql import literal, query_sql
+from worker.steps._crm import load_latest
+from worker.steps._relations import LakeRelations
 from worker.steps._texts import text_sql
 
 #: Before an alert's name where it stands among the rules of signal_history.
@@ -29,13 +32,14 @@ NPS_DAYS = (30, 90)
 
 
 def load_alert_config(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
-    """Temp table d_alert_config (rule, channel, cooldown_days, scored_only)."""
-    kinds = {"rule": "VARCHAR", "channel": "VARCHAR", "cooldown_days": "BIGINT", "scored_only": "BOOLEAN"}
+    """Temp table d_alert_config (rule, channel, also, cooldown_days, scored_only)."""
+    kinds = {"rule": "VARCHAR", "channel": "VARCHAR", "also": "VARCHAR", "cooldown_days": "BIGINT", "scored_only": "BOOLEAN"}
     typed = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in kinds.items())
-    rows = [
-        f"({literal(ALERT + name)}, {literal(a.channel)}, {a.cooldown_days}, {literal(a.scored_only)})" for name, a in sorted(mappings.alerts.items())
-    ]
-    values = ", ".join(rows) or "(NULL, NULL, NULL, NULL)"
+    rows = []
+    for name, a in sorted(mappings.alerts.items()):
+        also = "+".join(sorted(set(a.also) - {a.channel}))
+        rows.append(f"({literal(ALERT + name)}, {literal(a.channel)}, {literal(also)}, {a.cooldown_days}, {literal(a.scored_only)})")
+    values = ", ".join(rows) or "(NULL, NULL, NULL, NULL, NULL)"
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE d_alert_config AS SELECT {typed} FROM (VALUES {values}) AS v({', '.join(kinds)}) WHERE rule IS NOT NULL"
     )
@@ -44,6 +48,13 @@ def load_alert_config(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> Non
 def states_sql(alert: Alert) -> str:
     """States of an account in which the alert is asked. A score held by a late feed keeps every answer as it was."""
     return "'scored'" if alert.scored_only else "'scored', 'not_scored'"
+
+
+def build_recipients(con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> None:
+    """Temp table d_recipient (account_id, recipient, routed). Needs d_row."""
+    where = "id IN (SELECT partner_id FROM d_row WHERE partner_id IS NOT NULL)"
+    load_latest(con, lake.crm[Entity.ACCOUNT], "d_partner", part=lake.part, where=where, exprs={"id": "r.id", "owner_id": "r.owner_id"})
+    con.execute(query_sql("decide", "recipients"))
 
 
 def build_recovered(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:

@@ -11,7 +11,7 @@ from connectors.entities import Entity
 from mappings.models import Mappings
 from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal, query_sql
-from worker.steps._alerts import alert_slots, build_recovered
+from worker.steps._alerts import alert_slots, build_recipients, build_recovered
 from worker.steps._assign import assign
 from worker.steps._brake import brake
 from worker.steps._calendar import build_calendar
@@ -56,6 +56,7 @@ def decide_accounts(
     slots = reason_slots(mappings) | data_status_slots(cards, late) | alert_slots(mappings)
     con.execute(query_sql("decide", "decisions", not_scored=literal(_not_scored_value(mappings)), resync=literal(resync), **slots))
     add_why(con, lake, mappings, moment)
+    build_recipients(con, lake)
     build_recovered(con, mappings)
     con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
 

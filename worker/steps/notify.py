@@ -6,6 +6,7 @@ A channel that is down or not set up holds nothing up: its deliveries stay open,
 import hashlib
 from datetime import timedelta
 
+from worker.alerts import email
 from worker.alerts.base import Alert, open_channel
 from worker.errors import AlertError
 from worker.items import Item, NewItem, Outcome, StepContext
@@ -44,6 +45,8 @@ def run(ctx: StepContext, item: Item) -> Outcome:
 
 
 def _is_set_up(ctx: StepContext, name: str) -> bool:
+    if name == "email":
+        return not email.missing_setting(ctx.settings)
     return name != "slack" or ctx.settings.slack_webhook is not None
 
 
@@ -94,7 +97,8 @@ def _send_one(ctx: StepContext, name: str, loud: list[deliveries.OpenDelivery]) 
     message_key = hashlib.sha256("\n".join(keys).encode()).hexdigest()
     ctx.killpoint(BEFORE_SEND)
     try:
-        open_channel(name, ctx.settings).send(message_key, [Alert(one.rule, one.account_id, one.on_, one.text) for one in loud])
+        alerts = [Alert(one.rule, one.account_id, one.on_, one.text, one.value == deliveries.OVER, one.recipient, one.routed) for one in loud]
+        open_channel(name, ctx).send(message_key, alerts)
     except AlertError as error:
         # what is refused for good is closed, or every later run would send it again
         deliveries.settle(ctx.ledger, keys, "failed" if error.permanent else "open", str(error))

@@ -154,6 +154,7 @@ def _settled(ctx: StepContext, con: duckdb.DuckDBPyConnection, letters: Sequence
 # --- flips ---------------------------------------------------------------------------------------------------------------------------------------
 def _flips(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> list[Executable]:
     """Flips that somebody is told of, each with its open delivery; the others stay in the run folder."""
-    told = "SELECT rule, account_id, product, on_, value, channel, coalesce(text, '') FROM flips WHERE channel IS NOT NULL ORDER BY ALL"
+    columns = "rule, account_id, product, on_, value, channel, coalesce(text, ''), coalesce(also, ''), recipient, routed"
+    told = f"SELECT {columns} FROM flips WHERE channel IS NOT NULL ORDER BY ALL"
     flips = [registers.Flip(ctx.run.id, *row) for row in con.execute(told).fetchall()]
     return [*registers.put_flips(ctx.ledger, flips), *deliveries.put_deliveries(ctx.ledger, ctx.run.id)]

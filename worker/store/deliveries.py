@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy import Executable, String, and_, cast, exists, literal, select, update
+from sqlalchemy import ColumnElement, Executable, String, and_, cast, exists, literal, select, update
 
 from worker.store.ledger import Ledger
 from worker.store.tables import delivery, flip
 
+#: Channels there are; no name is part of another.
+CHANNELS = ("log", "slack", "email", "crm_task")
 #: `value` of a flip that says an alert is over.
 OVER = "false"
 
@@ -23,16 +25,23 @@ class OpenDelivery:
     on_: date
     text: str
     attempts: int
+    recipient: str | None
+    routed: str | None
 
 
 def put_deliveries(ledger: Ledger, run_id: str) -> list[Executable]:
     """Open a delivery for each flip of the run that has a channel and none yet. To be executed after `put_flips`."""
     # a flip is one row whichever run saw it first, so its id is the delivery's key
-    key = literal("flip/").concat(cast(flip.c.id, String))
-    rows = select(key, flip.c.id, flip.c.channel, literal("open"), literal(0)).where(
-        flip.c.run_id == run_id, flip.c.channel != "", ~exists().where(delivery.c.flip_id == flip.c.id)
-    )
-    return [delivery.insert().from_select(["key", "flip_id", "channel", "state", "attempts"], rows)]
+    first = literal("flip/").concat(cast(flip.c.id, String))
+    wanted: list[tuple[ColumnElement[str], ColumnElement[str], ColumnElement[bool]]] = [(first, flip.c.channel, flip.c.channel != "")]
+    wanted += [(first.concat(f"/{name}"), literal(name), flip.c.also.contains(name)) for name in CHANNELS]
+    return [_put(run_id, key, channel, told) for key, channel, told in wanted]
+
+
+def _put(run_id: str, key: ColumnElement[str], channel: ColumnElement[str], told: ColumnElement[bool]) -> Executable:
+    known = exists().where(delivery.c.key == key)
+    rows = select(key, flip.c.id, channel, literal("open"), literal(0)).where(flip.c.run_id == run_id, told, ~known)
+    return delivery.insert().from_select(["key", "flip_id", "channel", "state", "attempts"], rows)
 
 
 def open_channels(ledger: Ledger) -> list[str]:
@@ -44,9 +53,8 @@ def open_channels(ledger: Ledger) -> list[str]:
 def open_deliveries(ledger: Ledger, channel: str, limit: int) -> list[OpenDelivery]:
     """The oldest of those that wait."""
     c = delivery.c
-    query = select(c.key, c.flip_id, flip.c.value, flip.c.rule, flip.c.account_id, flip.c.on_, flip.c.text, c.attempts).join(
-        flip, flip.c.id == c.flip_id
-    )
+    told = (flip.c.value, flip.c.rule, flip.c.account_id, flip.c.on_, flip.c.text, flip.c.recipient, flip.c.routed)
+    query = select(c.key, c.flip_id, c.attempts, *told).join(flip, flip.c.id == c.flip_id)
     query = query.where(c.channel == channel, c.state == "open").order_by(c.flip_id).limit(limit)
     return [OpenDelivery(**row._mapping) for row in ledger.rows(query)]
 

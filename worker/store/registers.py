@@ -257,6 +257,9 @@ class Flip:
     value: str
     channel: str
     text: str
+    also: str = ""  # further channels, joined by '+'
+    recipient: str | None = None  # CRM user it is meant for
+    routed: str | None = None  # csm | owner | partner
     id: int | None = None
 
 

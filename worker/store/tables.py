@@ -276,6 +276,9 @@ flip = Table(
     Column("value", String(80), nullable=False),  # what it turned to
     Column("channel", String(20), nullable=False),
     Column("text", Text, nullable=False),
+    Column("also", String(60), nullable=False, server_default=""),  # further channels, joined by '+'
+    Column("recipient", String(40)),  # CRM user it is meant for; null = nobody is named
+    Column("routed", String(12)),  # csm | owner | partner: whose user that is
     UniqueConstraint("rule", "account_id", "product", "on_", "value"),
 )
 
