@@ -7,6 +7,7 @@ import pytest
 from connectors.salesforce.connector import Salesforce
 from connectors.sandbox_kit import SandboxProcess
 from tests.connectors import hubs, orgs
+from tests.connectors.hub_traffic import Traffic
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +57,13 @@ def own_hub() -> Iterator[SandboxProcess]:
     with SandboxProcess(crm="hubspot") as box:
         hubs.provision(box)
         yield box
+
+
+@pytest.fixture(autouse=True)
+def traffic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traffic]:
+    """Whatever a test of the HubSpot connector sends and hears must fit the contract files."""
+    listening = Traffic(answers="script" not in request.fixturenames)
+    if "hubspot" in request.module.__name__:
+        listening.listen(monkeypatch)
+    yield listening
+    assert not listening.problems, "\n".join(listening.problems[:10])
