@@ -1,4 +1,4 @@
-"""Checks of `priority.yml` and `routing.yml`."""
+"""Checks of `priority.yml`, `lists.yml` and `routing.yml`."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -6,7 +6,7 @@ from datetime import date
 from mappings.checker import Checker
 from mappings.expressions import nearest
 from mappings.faults import Fault
-from mappings.models_routing import Line, Priority, Routing, RoutingVersion
+from mappings.models_routing import Line, Lists, Priority, Routing, RoutingVersion
 from mappings.yaml_files import Document, Path_
 
 
@@ -14,6 +14,11 @@ def check_routing(checker: Checker) -> Iterator[Fault]:
     priority = checker.parts.single("priority.yml", Priority)
     if priority is not None:
         yield from _priority(checker, checker.parts.documents[("priority.yml", "priority.yml")], priority)
+    lists = checker.parts.single("lists.yml", Lists)
+    if lists is not None:
+        document = checker.parts.documents[("lists.yml", "lists.yml")]
+        for key, when in (("advocacy", lists.advocacy), ("innovator", lists.innovator)):
+            yield from checker.sql(document, (key,), when, "alert", "boolean")
     routing = checker.parts.single("routing.yml", Routing)
     if routing is not None:
         yield from _routing(checker, checker.parts.documents[("routing.yml", "routing.yml")], routing)

@@ -42,7 +42,16 @@ _DIGITS = {
     "seat_use": 3,
     "approach_score": 3,
 }
-_DIGITS |= {"priority": 3, "tier": 1, "health_score": 3, "health_tier": 1, "csql_open_count": 2, "seats_suggested": 3, "amount": 9}
+_DIGITS |= {
+    "priority": 3,
+    "outcome_change": 3,
+    "tier": 1,
+    "health_score": 3,
+    "health_tier": 1,
+    "csql_open_count": 2,
+    "seats_suggested": 3,
+    "amount": 9,
+}
 _DIGITS |= {"product_score": 3, "parent_score": 3}
 _CHARACTERS = {"config_version": 12, "currency": 3, "external_key": 60, "tier_label": 10}
 

@@ -32,7 +32,7 @@ from mappings.models import (
     WriteField,
 )
 from mappings.models_onboarding import OnboardingPlan, Renewal, SelfSuccess
-from mappings.models_routing import Priority, Routing
+from mappings.models_routing import Lists, Priority, Routing
 from mappings.parts import Parts
 from mappings.snapshot import config_version, restore, snapshot
 from mappings.validate import validate
@@ -63,9 +63,10 @@ FILES: dict[str, type[BaseModel]] = {
     "writeback.yml": Writeback,
     "priority.yml": Priority,
     "routing.yml": Routing,
+    "lists.yml": Lists,
 }
 #: Files that may be absent: their defaults are complete. So may the CSQL policy where there is no rule.
-OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml", "self_success.yml", "renewal.yml")
+OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml", "lists.yml", "self_success.yml", "renewal.yml")
 #: Folders that must hold a file.
 NEEDED = ("crm", "indicators", "scores")
 

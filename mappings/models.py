@@ -13,13 +13,10 @@ from mappings import models_onboarding
 from mappings.models_alerts import Alert as Alert
 from mappings.models_alerts import Anomaly as Anomaly
 from mappings.models_alerts import CalendarEvent as CalendarEvent
-from mappings.models_base import Model as Model
-from mappings.models_base import Name as Name
-from mappings.models_base import Sql as Sql
+from mappings.models_base import Model, Name, Sql
 from mappings.models_base import Text as Text
 from mappings.models_lift import Lift as Lift
-from mappings.models_routing import Priority as Priority
-from mappings.models_routing import Routing as Routing
+from mappings.models_routing import Lists, Priority, Routing
 
 
 class Axis(StrEnum):
@@ -400,3 +397,4 @@ class Mappings(models_onboarding.OnboardingMappings):
     writeback: Writeback
     priority: Priority = Priority()
     routing: Routing = Routing()
+    lists: Lists = Lists()

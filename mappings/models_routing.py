@@ -1,4 +1,4 @@
-"""Models of `priority.yml` (whom to call first) and `routing.yml` (touch models, teams, load and forecast)."""
+"""Models of `priority.yml` (whom to call first), `lists.yml` (advocates, innovators) and `routing.yml` (touch models, teams, load and forecast)."""
 
 from datetime import date
 from typing import Literal
@@ -28,6 +28,12 @@ class Priority(Model):
     bands: tuple[int, int, int] = (60, 40, 25)  # points from which an account is in band 1, 2, 3; below, it is on no list
     margin: int = Field(default=5, ge=0)  # points below its band's edge before an account leaves the band
     terms: list[PriorityTerm] = Field(default_factory=list)
+
+
+# --- lists.yml -----------------------------------------------------------------------------------------------------------------------------------
+class Lists(Model):
+    advocacy: Sql | None = None
+    innovator: Sql | None = None
 
 
 # --- routing.yml ---------------------------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from mappings.faults import Fault
 from mappings.models import Calendar, CsqlPolicy, Mappings, Products, Scope, Score, Writeback
 from mappings.models_onboarding import Renewal, SelfSuccess
-from mappings.models_routing import Priority, Routing
+from mappings.models_routing import Lists, Priority, Routing
 from mappings.yaml_files import Document, Path_
 
 M = TypeVar("M", bound=BaseModel)
@@ -57,6 +57,7 @@ class Parts:
             onboarding=self.models["onboarding"],
             self_success=self.single("self_success.yml", SelfSuccess) or SelfSuccess(),
             renewal=self.single("renewal.yml", Renewal) or Renewal(),
+            lists=self.single("lists.yml", Lists) or Lists(),
         )
 
 

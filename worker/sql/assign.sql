@@ -19,9 +19,9 @@ WITH given AS (
     FROM d_row AS r LEFT JOIN (SELECT account_id, count(*) AS alerts_open FROM d_alert GROUP BY account_id) AS n ON n.account_id = r.account_id
     LEFT JOIN g_earlier AS e ON e.account_id = r.account_id LEFT JOIN g_partner AS p ON p.id = r.partner_id
 ), shared AS (SELECT *{{shares}} FROM given)
-SELECT account_id, state, csm_id, holder, mrr, newest, CAST({{points}} AS BIGINT) AS points, {{reasons}} AS reasons,
+SELECT account_id, state, csm_id, holder, mrr, newest, CAST({{points}} AS BIGINT) AS points,
        CASE WHEN newest.holder IS NOT DISTINCT FROM holder THEN newest.priority // 100 END AS band_before,
-       nullif({{touch}}, coalesce(touch_model, '')) AS touch_suggested, {{team}} AS team,
+       {{advocacy}} AS advocacy, {{innovator}} AS innovator, nullif({{touch}}, coalesce(touch_model, '')) AS touch_suggested, {{team}} AS team,
        CAST(contract_ends_on + INTERVAL 1 DAY - to_months(CAST(term_months AS INTEGER)) AS DATE) AS term_starts_on
 FROM shared;
 
@@ -53,6 +53,15 @@ SELECT account_id, holder, CAST(band * 100 + CASE WHEN highest > 99 THEN anew EL
 CREATE OR REPLACE TEMP TABLE g_listed AS
 SELECT account_id, newest.holder AS holder, newest.priority AS priority FROM g_row WHERE newest.priority IS NOT NULL;
 
+-- name: reasons
+-- Why, in words, for those on a list only.
+CREATE OR REPLACE TEMP TABLE g_reason AS
+SELECT account_id, {{reasons}} AS reasons FROM (
+    SELECT *{{shares}} FROM (
+        SELECT r.*, coalesce(n.alerts_open, 0) AS alerts_open FROM d_row AS r
+        LEFT JOIN (SELECT account_id, count(*) AS alerts_open FROM d_alert GROUP BY account_id) AS n ON n.account_id = r.account_id
+        WHERE r.account_id IN (SELECT account_id FROM g_listed)));
+
 -- name: owners
 -- Owners of each team, the one with the fewest accounts first.
 CREATE OR REPLACE TEMP TABLE g_owner AS
@@ -72,14 +81,15 @@ WITH wished AS (
     SELECT account_id, team, row_number() OVER (PARTITION BY team ORDER BY mrr DESC NULLS LAST, account_id) - 1 AS turn
     FROM wished WHERE wants AND kept_owner IS NULL AND {{whole}}
 )
-SELECT w.account_id, w.priority, w.list_of, w.points, w.reasons, w.touch_suggested, w.team, w.term_starts_on, coalesce(w.kept_owner, o.owner) AS owner,
+SELECT w.account_id, w.priority, w.list_of, w.points, w.advocacy, w.innovator, w.touch_suggested, w.team, w.term_starts_on, coalesce(w.kept_owner, o.owner) AS owner,
        w.newest, {{title_en}} AS cs_team_en, {{title_ja}} AS cs_team_ja, w.holder
 FROM wished AS w LEFT JOIN dealt AS d ON d.account_id = w.account_id
 LEFT JOIN g_owner AS o ON o.team = d.team AND o.turn = d.turn % o.owners;
 
 -- name: named
-CREATE OR REPLACE TEMP TABLE assigned AS
-SELECT a.*, CASE WHEN a.owner IS NOT NULL THEN coalesce(u.name, a.owner) END AS owner_suggested FROM g_assigned AS a LEFT JOIN {{user}} AS u ON u.id = a.owner;
+CREATE OR REPLACE TEMP VIEW assigned AS
+SELECT a.* EXCLUDE (newest), r.reasons, CASE WHEN a.owner IS NOT NULL THEN coalesce(u.name, a.owner) END AS owner_suggested
+FROM g_assigned AS a LEFT JOIN g_reason AS r ON r.account_id = a.account_id LEFT JOIN {{user}} AS u ON u.id = a.owner;
 
 -- name: assignments
 -- The rows to append: where something changed.

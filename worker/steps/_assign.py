@@ -31,6 +31,7 @@ def assign(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappin
     _load_partners(con, lake)
     con.execute(query_sql("assign", "rows", **_row_slots(mappings, version)))
     con.execute(query_sql("assign", "listed", **_list_slots(mappings.priority)) if whole else query_sql("assign", "not_listed"))
+    con.execute(query_sql("assign", "reasons", shares=_shares(mappings.priority), reasons=_reasons(mappings.priority)))
     owners = ", ".join(f"({literal(team.name)}, {literal(owner)})" for team in (version.teams if version else []) for owner in team.owners)
     con.execute(query_sql("assign", "owners", owners=f"(SELECT * FROM (VALUES {owners or '(NULL, NULL)'}) AS v(team, owner) WHERE team IS NOT NULL)"))
     con.execute(query_sql("assign", "assigned", whole=literal(whole), csm_stays=_csm_stays(version), **_titles(version)))
@@ -60,21 +61,32 @@ def _load_partners(con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> None:
 
 def _row_slots(mappings: Mappings, version: RoutingVersion | None) -> dict[str, str]:
     priority = mappings.priority
-    shares = "".join(f", greatest(0.0, least(1.0, coalesce(TRY(CAST(({t.share}) AS DOUBLE)), 0.0))) AS {_SHARE}{t.name}" for t in priority.terms)
     total = sum(term.weight for term in priority.terms)
     weighed = " + ".join(f"{literal(float(t.weight))} * {_SHARE}{t.name}" for t in priority.terms)
     # six decimals: a half that binary fractions miss is a half again
     points = f"round_even(CAST(100 * ({weighed}) / {literal(float(total))} AS DECIMAL(12, 6)), 0)" if priority.terms else "0"
+    touch = _first([(rule.model, rule.when) for rule in mappings.routing.touch.suggest])
+    lists = {"advocacy": _holds(mappings.lists.advocacy), "innovator": _holds(mappings.lists.innovator)}
+    return {"shares": _shares(priority), "points": points, "touch": touch, "team": _team_sql(version), **lists}
+
+
+def _holds(when: str | None) -> str:
+    return f"coalesce(TRY(CAST(({when}) AS BOOLEAN)), false)" if when else "false"
+
+
+def _shares(priority: Priority) -> str:
+    return "".join(f", greatest(0.0, least(1.0, coalesce(TRY(CAST(({t.share}) AS DOUBLE)), 0.0))) AS {_SHARE}{t.name}" for t in priority.terms)
+
+
+def _reasons(priority: Priority) -> str:
+    """A list of structs points, en, ja: the terms that count, weightiest first."""
     reasons = ", ".join(
         f"CASE WHEN {_SHARE}{t.name} > 0 THEN {{'points': {literal(float(t.weight))} * {_SHARE}{t.name}, 'en': {text_sql(t.text.en, 'en')}, "
         f"'ja': {text_sql(t.text.ja, 'ja')}}} END"
         for t in priority.terms
     )
-    least = priority.bands[-1] - priority.margin
-    found = f"CASE WHEN {points} >= {least} THEN list_reverse_sort(list_filter([{reasons}], lambda x: x IS NOT NULL)) END"
     none = "CAST(NULL AS STRUCT(points DOUBLE, en VARCHAR, ja VARCHAR)[])"
-    touch = _first([(rule.model, rule.when) for rule in mappings.routing.touch.suggest])
-    return {"shares": shares, "points": points, "reasons": found if priority.terms else none, "touch": touch, "team": _team_sql(version)}
+    return f"list_reverse_sort(list_filter([{reasons}], lambda x: x IS NOT NULL))" if priority.terms else none
 
 
 def _first(branches: list[tuple[str, str | None]]) -> str:
