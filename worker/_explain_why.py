@@ -33,14 +33,25 @@ class Why:
     steps: list[Row] = field(default_factory=list)  # measure, its value and the value to reach
 
 
-def why_of(con: duckdb.DuckDBPyConnection, folder: Path, lake: LakeRelations, mappings: Mappings, moment: Moment, account_id: str) -> Why:
-    """Of one account of a run that is in scope; nothing where the run has not come far enough. Needs j_product."""
+def why_of(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    lake: LakeRelations,
+    mappings: Mappings,
+    moment: Moment,
+    account_id: str,
+    against: date | None = None,
+) -> Why:
+    """Of one account of a run that is in scope; nothing where the run has not come far enough. Needs j_product.
+
+    `against`: a day beside yesterday and the trend's window to split the change since.
+    """
     if not all((folder / f"{name}.parquet").is_file() for name in NEEDED):
         return Why()
     rolled = {WAY_UP} if mappings.score.rollup == "products" else set()
     basis = _basis(con, folder, lake, account_id)
     build_why(con, lake, mappings, moment, {"reason_2", SPARKLINE} | ({WAY_UP} - rolled), basis)
-    windows = (moment.on - timedelta(days=1), moment.on - timedelta(days=mappings.score.trend.window_days))
+    windows = [moment.on - timedelta(days=1), moment.on - timedelta(days=mappings.score.trend.window_days), *([against] if against else [])]
     return Why(
         lowers=_reasons(con, mappings, "lows"),
         lifts=_reasons(con, mappings, "highs"),

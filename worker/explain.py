@@ -95,8 +95,8 @@ class Explanation:
         return render(self)
 
 
-def explain_account(opened: Runtime, mappings: Mappings, account: str) -> Explanation | None:
-    """From the newest run that knows the account; null where none of the last runs does."""
+def explain_account(opened: Runtime, mappings: Mappings, account: str, *, against: date | None = None) -> Explanation | None:
+    """From the newest run that knows the account; null where none of the last runs does. `against`: one more day to split the change since."""
     found = account_ids(opened, mappings, [id_18(account)])[id_18(account)]
     if found is None:
         return None
@@ -112,7 +112,8 @@ def explain_account(opened: Runtime, mappings: Mappings, account: str) -> Explan
                 records = {account, *(str(row["record_id"]) for row in _pairs(con, folder, account))}
                 holds = [asdict(h) for h in registers.holds(opened.ledger) if h.record_id in records]
                 letters = [asdict(d) for d in registers.dead_letters(opened.ledger) if d.record_key == account or d.account_id == account]
-                return explain(con, folder, lake, account, opened.mappings(run.mappings_hash), run_id=run.id, holds=holds, letters=letters)
+                used = opened.mappings(run.mappings_hash)
+                return explain(con, folder, lake, account, used, run_id=run.id, holds=holds, letters=letters, against=against)
         finally:
             con.close()
     return None
@@ -128,6 +129,7 @@ def explain(
     run_id: str,
     holds: Sequence[Row] = (),
     letters: Sequence[Row] = (),
+    against: date | None = None,
 ) -> Explanation:
     """The explanation of one account of a run. LookupError if the run does not know it."""
     mine = f"WHERE account_id = {literal(account_id)}"
@@ -139,7 +141,7 @@ def explain(
     changes = _optional(con, folder, "changes", f"{mine} ORDER BY object, field")
     sources = _source_rows(con, lake, mappings, moment, account_id)
     lineage = inherited(con, lake, moment.timezone)
-    why = why_of(con, folder, lineage, mappings, moment, account_id) if account["scope"] == "in" else Why()
+    why = why_of(con, folder, lineage, mappings, moment, account_id, against) if account["scope"] == "in" else Why()
     parts = _optional(con, folder, "parts", f"{mine} ORDER BY weight DESC, indicator")
     pairs, records = _pairs(con, folder, account_id), literal(account_id)
     records = ", ".join([records, *(literal(row["record_id"]) for row in pairs)])

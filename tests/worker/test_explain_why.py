@@ -40,6 +40,12 @@ def test_a_first_run_can_say_why_the_score_changed_and_so_can_a_later_one_and_on
 
     run_core(runtime, MAPPINGS, as_of=AS_OF + timedelta(days=1))
     assert [s["delta"] for s in explained(runtime).why.splits] == [0, 2]
+    asked = explain_account(runtime, MAPPINGS, "A1", against=ON - timedelta(days=10))
+    assert asked is not None
+    assert asked.why.splits[2]["text"] == "2026/11/21比 +2 = 信頼関係 +2、設定 0"
+    unknown = explain_account(runtime, MAPPINGS, "A1", against=ON - timedelta(days=200))
+    assert unknown is not None
+    assert unknown.why.splits[2]["why"] == "no score on 2026-05-15"
 
     run_core(runtime, MAPPINGS, as_of=AS_OF + timedelta(days=8))
     held = explained(runtime)

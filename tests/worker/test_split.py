@@ -108,7 +108,7 @@ def test_an_answer_that_expired_is_named() -> None:
     assert got["delta_split_en"] == "-9 against 3 Nov 2026 = engagement +1, NPS expired -10, settings 0"
 
 
-def test_a_change_of_stage_scores_the_old_data_by_the_new_scorecard() -> None:
+def test_cs14_a_change_of_stage_scores_the_old_data_by_the_new_scorecard() -> None:
     """Then the early scorecard (seats only 80, touches 20): 50 x 80 % + 10 x 20 % = 42. By the late one (events 80, touches 20) the same data is
     28 x 80 % + 2 = 24.4: -17.6 by the scorecard. Then behaviour: events 14 (-11.2), touches +2."""
     late = make_profile("late", adoption=(80, {"events_held": 1}), engagement=(20, {"touches_held": 1}))

@@ -1,5 +1,6 @@
 """Commands that look and tell: check, provision, explain, runs."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -129,16 +130,18 @@ def _say_step(step: ProvisionStep, dry_run: bool) -> None:
 
 
 def explain(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="CRM id of the account, 15 or 18 characters.")], as_json: Json = False
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="CRM id of the account, 15 or 18 characters.")],
+    against: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="One more day to split the change since.")] = None,
+    as_json: Json = False,
 ) -> int:
-    """Why an account has its score: axes, indicators, the rows and dates behind them, last writes, and why something was not updated.
+    """Why an account has its score and why it changed: axes, indicators, the rows and dates behind them, last writes, why something was not updated.
 
-    Example: scoresync explain 0015e00000ABCDeAAF
+    Examples: scoresync explain 0015e00000ABCDeAAF · scoresync explain 0015e00000ABCDeAAF --against 2026-04-01
     """
     found = settings()
     customer, _ = mappings(found)
     with runtime(found) as opened:
-        explanation = explain_account(opened, customer, account)
+        explanation = explain_account(opened, customer, account, against=against.date() if against else None)
     if explanation is None:
         err.print(f"No run knows an account {safe(account)}. Ids are those of the CRM (001…); has `scoresync run` been through?")
         return exits.WRONG_INPUT
