@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # starts by itself what Celery's beat would
     "worker.embedded": ("worker", "celeryconfig", "connectors.errors", "mappings"),
     "worker.demo": ("worker", "connectors", "mappings"),
+    "worker.demo_both": ("worker", "connectors", "mappings"),
     "worker.cli": ("worker", "connectors", "mappings"),
     "worker.store": (
         "worker.store",

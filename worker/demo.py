@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -89,7 +89,7 @@ class Demo:
         settings, customer = self.settings(mapping_folder), load(mapping_folder)
         log.configure(settings)
         tell("pull", 0, 0)
-        self.sandbox.seed(self.box, self.folder, self.accounts, self.seed, datetime.now(ZoneInfo(customer.calendar.timezone)).date())
+        self._seed(datetime.now(ZoneInfo(customer.calendar.timezone)).date())
         self._provision(customer, mapping_folder)
         self.box.control.reset_stats()
         runtime = Runtime.open(settings, tell=tell)
@@ -105,15 +105,35 @@ class Demo:
         box["both"] = self.box.control.stats()
         return DemoResult(first_report, second_report, box, ok, settings, customer, first, time.monotonic() - began, self.environment(mapping_folder))
 
+    def _seed(self, today: date) -> None:
+        self.sandbox.seed(self.box, self.folder, self.accounts, self.seed, today)
+
+    def _reached(self) -> dict[str, str]:
+        """Settings by which a worker reaches the sandbox."""
+        found: dict[str, str] = self.sandbox.settings(self.box)
+        return found
+
+    def _as_admin(self) -> dict[str, str]:
+        found: dict[str, str] = self.sandbox.admin_settings(self.box)
+        return found
+
+    def _has_own_mappings(self) -> bool:
+        return registry.mapping_file(self.crm) is not None
+
     def _mappings(self) -> Path:
         """The shipped mappings; for a CRM whose file is not among them a copy with that file in the place of the one that is."""
         shipped_folder, theirs = Path(shipped.__file__).parent, registry.mapping_file(self.crm)
         if theirs is None:
             return shipped_folder
-        folder = self.folder / "mappings"
-        shutil.copytree(shipped_folder, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "crm"))
-        (folder / "crm").mkdir()
+        folder = self._copied()
         shutil.copy(theirs, folder / "crm")
+        return folder
+
+    def _copied(self) -> Path:
+        """A copy of the shipped mappings whose crm/ is empty."""
+        folder = self.folder / "mappings"
+        shutil.copytree(Path(shipped.__file__).parent, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "crm"))
+        (folder / "crm").mkdir()
         return folder
 
     def settings(self, mapping_folder: Path, **more: Any) -> Settings:
@@ -125,7 +145,7 @@ class Demo:
             "log_level": "error",
             "redis_url": None,
         }
-        return Settings.model_validate({**given, **self.sandbox.settings(self.box), **more})
+        return Settings.model_validate({**given, **self._reached(), **more})
 
     def environment(self, mapping_folder: Path) -> dict[str, str]:
         """What to export so that every other command works on the kept demo."""
@@ -133,13 +153,13 @@ class Demo:
             "lake": str(self.folder / "lake"),
             "database_url": f"sqlite:///{self.folder / 'ledger.db'}",
             "usage": str(self.folder / "usage"),
-            **({"mappings": str(mapping_folder)} if registry.mapping_file(self.crm) else {}),
-            **self.sandbox.settings(self.box),
+            **({"mappings": str(mapping_folder)} if self._has_own_mappings() else {}),
+            **self._reached(),
         }
         return {f"SCORESYNC_{name.upper()}": value for name, value in found.items()}
 
     def _provision(self, customer: Mappings, mapping_folder: Path) -> None:
         """As an admin would: whoever may, creates the fields and lets the integration user write them."""
-        admin = self.settings(mapping_folder, **self.sandbox.admin_settings(self.box))
+        admin = self.settings(mapping_folder, **self._as_admin())
         for name in customer.crm:
             crm_opener(admin)(customer, name).provision(customer.writeback.active(), dry_run=False, say=lambda _step: None)

@@ -14,8 +14,12 @@ from worker.cli.operate import Json
 FIRST, PORT = "salesforce", 8099
 
 
+#: The demo on every CRM at once.
+BOTH = "both"
+
+
 def _known(crm: str) -> str:
-    if crm not in registry.vendors():
+    if crm not in registry.vendors() and crm != BOTH:
         raise typer.BadParameter(f"there is no sandbox for {crm!r}; there are: {', '.join(registry.vendors())}")
     return crm
 
@@ -50,18 +54,21 @@ def sandbox(
 def demo(
     accounts: Annotated[int, typer.Option(min=10, help="Customers of the demo company.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed; the same seed gives the same records.")] = 1,
-    crm: Annotated[str, typer.Option(metavar="CRM", help="The CRM whose sandbox it runs on: salesforce or hubspot.", callback=_known)] = FIRST,
+    crm: Annotated[str, typer.Option(metavar="CRM", help="The CRM whose sandbox it runs on: salesforce, hubspot or both.", callback=_known)] = FIRST,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the files in var/demo and the sandbox running until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> int:
     """Run the main job twice against a local sandbox with a made-up Japanese SaaS company; the second run changes nothing.
 
-    Examples: scoresync demo · scoresync demo --crm hubspot · scoresync demo --accounts 50 --keep · scoresync demo --json
+    Examples: scoresync demo · scoresync demo --crm hubspot · scoresync demo --crm both · scoresync demo --accounts 50 --keep · scoresync demo --json
     """
     from worker.cli.tour import print_tour
     from worker.demo import Demo
+    from worker.demo_both import BothDemo
 
-    with Demo(accounts, seed, crm=crm, keep=keep) as show:
+    other = next(vendor for vendor in registry.vendors() if vendor != FIRST)
+    made = BothDemo(accounts, seed, crm=FIRST, other=other, keep=keep) if crm == BOTH else Demo(accounts, seed, crm=crm, keep=keep)
+    with made as show:
         with StepProgress("demo") as progress:
             result = show.run(progress)
         if as_json:
