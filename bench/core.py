@@ -27,6 +27,7 @@ from bench.measure import Measure, own_peak_mib, run_child
 from mappings.columns import FEEDS
 from mappings.load import load
 from mappings.models import Brake, Mappings
+from mappings.models_onboarding import Renewal, SelfSuccess
 from mappings.snapshot import config_version
 from worker import log
 from worker.items import Item, LakeFile, NewItem, Outcome, Run, RunKind, RunState, StepContext
@@ -68,7 +69,9 @@ def shipped_mappings() -> Mappings:
     found = load(Path(shipped.__file__).parent)
     history = found.score.history.model_copy(update={"backfill_days": 0})
     brake = Brake(tier_moves_percent=100, csql_opened=10**9)
-    return found.model_copy(update={"score": found.score.model_copy(update={"brake": brake, "history": history})})
+    # onboarding and renewal have no direct baseline: both sides leave them out
+    none = {"onboarding": {}, "renewal": Renewal(), "self_success": SelfSuccess()}
+    return found.model_copy(update={"score": found.score.model_copy(update={"brake": brake, "history": history}), **none})
 
 
 def settings(folder: Path, turn: str) -> Settings:

@@ -85,13 +85,8 @@ class Demo:
 
     def run(self, tell: Progress = lambda _step, _done, _total: None) -> DemoResult:
         began = time.monotonic()
-        mapping_folder = self._mappings()
-        settings, customer = self.settings(mapping_folder), load(mapping_folder)
-        log.configure(settings)
         tell("pull", 0, 0)
-        self._seed(datetime.now(ZoneInfo(customer.calendar.timezone)).date())
-        self._provision(customer, mapping_folder)
-        self.box.control.reset_stats()
+        settings, customer, mapping_folder = self.prepare()
         runtime = Runtime.open(settings, tell=tell)
         try:
             first = flow.finish_run(runtime, flow.start_run(runtime, customer, RunKind.FULL))
@@ -119,6 +114,19 @@ class Demo:
 
     def _has_own_mappings(self) -> bool:
         return registry.mapping_file(self.crm) is not None
+
+    def prepare(self, today: date | None = None, **writeback: Any) -> tuple[Settings, Mappings, Path]:
+        """The company as of a day (null = today in its time zone) in the sandbox, exports on disk, fields provisioned; the mappings and their folder.
+        `writeback`: what to set otherwise in writeback.yml."""
+        mapping_folder = self._mappings()
+        settings, customer = self.settings(mapping_folder), load(mapping_folder)
+        customer = customer.model_copy(update={"writeback": customer.writeback.model_copy(update=writeback)})
+        log.configure(settings)
+        on = today or datetime.now(ZoneInfo(customer.calendar.timezone)).date()
+        self._seed(on)
+        self._provision(customer, mapping_folder)
+        self.box.control.reset_stats()
+        return settings, customer, mapping_folder
 
     def _mappings(self) -> Path:
         """The shipped mappings; for a CRM whose file is not among them a copy with that file in the place of the one that is."""

@@ -190,7 +190,7 @@ def test_one_made_by_hand_is_completed_and_counts(story: Story) -> None:
 def test_an_open_opportunity_suppresses_and_the_account_says_why(story: Story) -> None:
     for at in (OPENED, ACTED, EXPIRED):
         assert story.of(IN_TALKS, at) == {}
-        assert story.records[at][IN_TALKS]["CSH_CSQL_Suppressed__c"] == "エクストラ:エクストラの商談がすでに進行中です"
+        assert story.records[at][IN_TALKS]["CSH_CSQL_Suppressed__c"] == "エクストラ:商談がすでに進行中です"
     assert story.reports[OPENED]["csql"]["suppressed"] == 1
 
 

@@ -197,7 +197,7 @@ def test_cs36_the_record_says_the_next_step_in_words_with_its_material(made: dic
     assert (
         made["overdue"]["onboarding_next_ja"] == "「routes件」が予定日(2026/11/30)を過ぎています。打ち合わせをご提案ください。手順:https://h.test/r"
     )
-    assert made["on_track"]["onboarding_next_en"] == "30 Dec 2026 is the day for “people”. Agree on a date for it with the administrator."
+    assert made["on_track"]["onboarding_next_en"] == "“people” is due on 30 Dec 2026. Agree on a date for it with the administrator."
     assert made["in_time"]["onboarding_next_en"] is None
 
 

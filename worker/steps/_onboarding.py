@@ -23,7 +23,7 @@ LOOKED_AT_DAYS = 730
 NAMED = 4
 
 _DUE = {
-    "en": ("{due_on:date} is the day for “{title}”. {action}", "“{title}” was due on {due_on:date}. {action}", "Material: {material}"),
+    "en": ("“{title}” is due on {due_on:date}. {action}", "“{title}” was due on {due_on:date}. {action}", "Material: {material}"),
     "ja": ("「{title}」の予定日は{due_on:date}です。{action}", "「{title}」が予定日({due_on:date})を過ぎています。{action}", "手順:{material}"),
 }
 _ACTION = {"en": "Agree on a date for it with the administrator", "ja": "管理者様と実施日を決めてください"}

@@ -17,8 +17,14 @@ _STEPS = (
     "due_on DATE, done BOOLEAN, by_date BOOLEAN"
 )
 _NEXT = {
-    "en": "{done:int} of {n:int} steps done. Next by {due_on:date}: {title}. {action}",
-    "ja": "{n:int}件中{done:int}件が済んでいます。次は「{title}」({due_on:date}まで)です。{action}",
+    "en": (
+        "{done:int} of {n:int} steps done. Next by {due_on:date}: {title}. {action}",
+        "{done:int} of {n:int} steps done. Was due on {due_on:date}: {title}. {action}",
+    ),
+    "ja": (
+        "{n:int}件中{done:int}件が済んでいます。次は「{title}」({due_on:date}まで)です。{action}",
+        "{n:int}件中{done:int}件が済んでいます。「{title}」が期限({due_on:date})を過ぎています。{action}",
+    ),
 }
 _OVERDUE = {
     "en": ("1 set-up step overdue: {steps}", "{steps_overdue:int} set-up steps overdue: {steps}"),
@@ -70,9 +76,9 @@ def _slots(mappings: Mappings) -> dict[str, str]:
         "tech": _tech_sql(mappings.self_success),
     }
     for lang in ("en", "ja"):
-        slots[f"next_{lang}"] = text_sql(
-            _NEXT[lang], lang, {"done": "s.done", "n": "s.n", "due_on": "s.next.due_on", "title": f"s.next.{lang}", "action": f"s.next.action_{lang}"}
-        )
+        named = {"done": "s.done", "n": "s.n", "due_on": "s.next.due_on", "title": f"s.next.{lang}", "action": f"s.next.action_{lang}"}
+        ahead, past = (text_sql(text, lang, named) for text in _NEXT[lang])
+        slots[f"next_{lang}"] = f"CASE WHEN s.next.due_on < r.as_of_on THEN {past} ELSE {ahead} END"
         signs = [f"CASE WHEN {_holds(s.when)} THEN {text_sql(getattr(s.text, lang), lang)} END" for s in mappings.self_success.signs]
         slots[f"why_{lang}"] = joined_sql(signs, "; " if lang == "en" else "。")
         slots[f"phase_{lang}"] = case_sql("r.onboarding_phase", [(name, literal(getattr(title, lang))) for name, title in phases.items()])

@@ -41,17 +41,15 @@ def reason_slots(mappings: Mappings) -> dict[str, str]:
         low = case_sql("worst.indicator", [(i.name, text_sql(getattr(i.reasons.low, lang), lang, _slots("worst"))) for i in _all(mappings)])
         high = case_sql("best.indicator", [(i.name, text_sql(getattr(i.reasons.high, lang), lang, _slots("best"))) for i in _all(mappings)])
         action = case_sql("worst.indicator", [(i.name, text_sql(getattr(i.action, lang), lang, _slots("worst"))) for i in _all(mappings)])
-        action = _setup_first(mappings, lang, action)
         caps = case_sql("capped_by", [(c.name, text_sql(getattr(c.text, lang), lang)) for c in mappings.score.caps])
         slots |= {f"main_reason_{lang}": f"coalesce(CASE WHEN {held_sql()} IS NOT NULL THEN {caps} END, {low})"}
         slots |= {f"strength_{lang}": high, f"next_action_{lang}": action, f"exception_{lang}": caps}
     return slots
 
 
-def _setup_first(mappings: Mappings, language: str, action: str) -> str:
-    """Where set-up is the reason and the onboarding plan knows the next step, that step, with its day and material."""
-    setup = ", ".join(literal(i.name) for i in _all(mappings) if i.feed == "setup")
-    return f"coalesce(CASE WHEN worst.indicator IN ({setup}) THEN onboarding_next_{language} END, {action})" if setup else action
+def setup_slots(mappings: Mappings) -> dict[str, str]:
+    """Indicators whose next action is the next step of onboarding, with its day and material, where a plan knows one."""
+    return {"setup_indicators": ", ".join(literal(i.name) for i in _all(mappings) if i.feed == "setup") or "NULL"}
 
 
 def _all(mappings: Mappings) -> list[Indicator]:

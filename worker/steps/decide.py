@@ -26,7 +26,7 @@ from worker.steps._rollup import circle_note, decide_products
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
 from worker.steps._why import add_why
-from worker.steps._words import LateFeed, data_status_slots, reason_slots
+from worker.steps._words import LateFeed, data_status_slots, reason_slots, setup_slots
 from worker.steps.join import join_accounts
 from worker.steps.score import read_feeds, score_all
 from worker.store import registers, runs
@@ -53,7 +53,7 @@ def decide_accounts(
     build_renewal(con, mappings, moment)
     cards = scorecards(mappings, read_feeds(con))
     late = [LateFeed(str(name), until) for name, until in con.execute("SELECT feed, as_of_on FROM feeds WHERE late ORDER BY feed").fetchall()]
-    slots = reason_slots(mappings) | data_status_slots(cards, late) | alert_slots(mappings)
+    slots = reason_slots(mappings) | setup_slots(mappings) | data_status_slots(cards, late) | alert_slots(mappings)
     con.execute(query_sql("decide", "decisions", not_scored=literal(_not_scored_value(mappings)), resync=literal(resync), **slots))
     add_why(con, lake, mappings, moment)
     build_recipients(con, lake)
