@@ -82,7 +82,7 @@ def _query(sql: str) -> list[dict[str, Any]]:
 
 def lay_over(source: Path, target: Path) -> Path:
     """The shipped mappings with those of `source` laid over them: its folders and files replace the shipped ones.
-    CSQL rules, alerts, onboarding plans and usage sources are left out unless it has its own: they name products and columns that another firm does not have."""
+    CSQL rules, alerts, onboarding plans and usage sources are left out unless it has its own: they name products and columns of ours."""
     left_out = shutil.ignore_patterns("*.py", "__pycache__", "csql", "alerts", "usage", "onboarding")
     shutil.copytree(Path(shipped.__file__).parent, target, ignore=left_out)
     for part in source.iterdir():
