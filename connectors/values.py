@@ -16,6 +16,7 @@ NUMBERS = frozenset({FieldType.NUMBER, FieldType.PERCENT, FieldType.CURRENCY})
 TEXTS = frozenset({FieldType.TEXT, FieldType.LONG_TEXT})
 
 _BLANKS = " \t\r\n\v\f"
+_BLANKS_SQL = " || ".join(f"chr({ord(blank)})" for blank in _BLANKS)
 _BLANKS_AT_END = r"[ \t\r\n\x0B\x0C]+$"
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?"
 _DATE = r"\d{4}-\d{2}-\d{2}"
@@ -46,6 +47,8 @@ def canonical(raw: object, field: WriteField) -> str | None:
         return _instant(text)
     if field.type == FieldType.LOOKUP:
         return id_18(text)
+    if field.type == FieldType.MULTI_PICKLIST:
+        return ";".join(sorted({part.strip(_BLANKS) for part in text.split(";")} - {""})) or None
     return text
 
 
@@ -151,6 +154,9 @@ def _general_sql(expr: str, field: WriteField) -> str:
         return _instant_sql(text)
     if field.type == FieldType.LOOKUP:
         return f"(CASE WHEN regexp_full_match({text}, '{_ID_15}') THEN {text} || {_marks_sql(text)} ELSE {text} END)"
+    if field.type == FieldType.MULTI_PICKLIST:
+        parts = f"list_filter(list_transform(string_split({text}, ';'), lambda x: trim(x, {_BLANKS_SQL})), lambda x: x <> '')"
+        return f"nullif(array_to_string(list_sort(list_distinct({parts})), ';'), '')"
     return text
 
 
@@ -215,6 +221,12 @@ def _why_invalid(text: str, field: WriteField, info: FieldInfo | None) -> str | 
         wholes = [f.precision - (f.scale or 0) for f in (field, info) if f is not None and f.precision is not None]
         digits = len(text.lstrip("+-").split(".")[0].lstrip("0")) if "e" not in text.lower() else 999
         return f"more than {min(wholes)} digits before the point" if wholes and digits > min(wholes) else None
+    if field.type == FieldType.MULTI_PICKLIST:
+        parts = set(text.split(";"))
+        if field.values and parts - {v.value for v in field.values}:
+            return "not among the values declared in writeback.yml"
+        if info is not None and info.restricted and parts - set(info.picklist):
+            return "not among the active values of the CRM's restricted picklist"
     if field.type == FieldType.PICKLIST:
         if field.values and text not in {v.value for v in field.values}:
             return "not among the values declared in writeback.yml"
@@ -255,6 +267,12 @@ def invalid_sql(expr: str, field: WriteField) -> str:
     if field.type == FieldType.PICKLIST and field.values:
         listed = ", ".join("'" + v.value.replace("'", "''") + "'" for v in field.values)
         return f"(CASE WHEN {expr} NOT IN ({listed}) THEN 'not among the values declared in writeback.yml' END)"
+    if field.type == FieldType.MULTI_PICKLIST and field.values:
+        listed = ", ".join("'" + v.value.replace("'", "''") + "'" for v in field.values)
+        return (
+            f"(CASE WHEN len(list_filter(string_split({expr}, ';'), lambda x: x NOT IN ({listed}))) > 0 "
+            f"THEN 'not among the values declared in writeback.yml' END)"
+        )
     if field.type == FieldType.CHECKBOX:
         return f"(CASE WHEN {expr} NOT IN ('true', 'false') THEN 'not true or false' END)"
     if field.type == FieldType.DATE:

@@ -4,6 +4,7 @@ from mappings.checker import Checker
 from mappings.checks_both import check_both
 from mappings.checks_crm import check_crm
 from mappings.checks_onboarding import check_onboarding
+from mappings.checks_patterns import check_patterns
 from mappings.checks_routing import check_routing
 from mappings.checks_rules import check_rules
 from mappings.checks_score import check_scores
@@ -19,6 +20,16 @@ def check_all(parts: Parts) -> tuple[list[Fault], list[Fault]]:
     faults: list[Fault] = []
     with Expressions() as expressions:
         checker = Checker(parts, expressions)
-        for check in (check_scores, check_rules, check_onboarding, check_sources, check_crm, check_both, check_writeback, check_routing):
+        for check in (
+            check_scores,
+            check_rules,
+            check_onboarding,
+            check_patterns,
+            check_sources,
+            check_crm,
+            check_both,
+            check_writeback,
+            check_routing,
+        ):
             faults += check(checker)
     return faults, checker.warnings

@@ -34,6 +34,9 @@ def _indicator(checker: Checker, document: Document, indicator: Indicator) -> It
     yield from checker.sql(document, ("observed_on",), indicator.observed_on, "account", "date")
     if indicator.ttl_days is not None and indicator.observed_on is None:
         yield document.fault(("ttl_days",), "needs `observed_on`: without it nobody knows how old the value is", "add observed_on, or drop ttl_days")
+    yield from checker.sql(document, ("answers",), indicator.answers, "account", "number")
+    if (indicator.answers is None) != (indicator.answers_min is None):
+        yield document.fault(("answers_min",), "`answers` and `answers_min` go together", "write both, or neither")
     if boolean != (indicator.unit == "yes_no"):
         yield document.fault(
             ("unit",),
@@ -55,6 +58,8 @@ def _lift(checker: Checker, document: Document, indicator: Indicator) -> Iterato
     lift = indicator.lift
     if lift is None:
         return
+    if isinstance(indicator.mapping, Linear) and indicator.mapping.by_segment:
+        yield document.fault(("lift",), "needs fixed anchors: what lifts a tier must not move with the neighbours", "drop it, or write numbers")
     yield from checker.sql(document, ("lift", "count"), lift.count, "lift", "number")
     yield from checker.text(document, ("lift", "text"), lift.text, "lift", ("account", "way_up"))
     if lift.to is not None and lift.realistic is not None:
@@ -67,16 +72,32 @@ def _mapping(document: Document, indicator: Indicator) -> Iterator[Fault]:
     rising = indicator.direction == "more_is_better"
     mapping = indicator.mapping
     if isinstance(mapping, Linear):
-        if mapping.bad == mapping.good:
-            yield document.fault(("mapping", "good"), f"bad and good are both {mapping.bad:g}", "give two different anchors")
-        elif (mapping.good > mapping.bad) != rising:
+        yield from _anchors(document, mapping)
+        place, anchors = (("fallback",), mapping.fallback) if mapping.by_segment else ((), mapping)
+        if anchors is None or isinstance(anchors.bad, str) or isinstance(anchors.good, str):
+            return
+        if anchors.bad == anchors.good:
+            yield document.fault(("mapping", *place, "good"), f"bad and good are both {anchors.bad:g}", "give two different anchors")
+        elif (anchors.good > anchors.bad) != rising:
             yield document.fault(
-                ("mapping", "good"), f"anchors run against direction {indicator.direction}", "swap bad and good, or change the direction"
+                ("mapping", *place, "good"), f"anchors run against direction {indicator.direction}", "swap bad and good, or change the direction"
             )
     elif isinstance(mapping, Steps):
         yield from _steps(document, mapping, rising)
     elif not rising:
         yield document.fault(("direction",), "a boolean gives 100 points where it is true, so more is better", "turn the expression round")
+
+
+def _anchors(document: Document, mapping: Linear) -> Iterator[Fault]:
+    """Percentiles: both or none, and anchors for a segment that has too few customers."""
+    if isinstance(mapping.bad, str) != isinstance(mapping.good, str):
+        yield document.fault(("mapping", "good"), "one anchor is a percentile and the other a number", "write p10 and p90, or two numbers")
+    elif mapping.bad == mapping.good and mapping.by_segment:
+        yield document.fault(("mapping", "good"), f"bad and good are both {mapping.bad}", "write p10 and p90")
+    if mapping.by_segment and mapping.fallback is None:
+        yield document.fault(("mapping",), "`fallback` is missing", "write fallback: {bad: …, good: …} for a segment with fewer than five customers")
+    if not mapping.by_segment and mapping.fallback is not None:
+        yield document.fault(("mapping", "fallback"), "has no place beside fixed anchors", "drop it, or write bad: p10, good: p90")
 
 
 def _steps(document: Document, mapping: Steps, rising: bool) -> Iterator[Fault]:

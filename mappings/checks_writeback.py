@@ -18,6 +18,7 @@ _LENGTHS = {FieldType.TEXT: (1, 255), FieldType.LONG_TEXT: (256, 131072)}
 #: kinds of column a field type can take
 _TAKES = {
     FieldType.CHECKBOX: ("BOOLEAN",), FieldType.DATE: ("DATE",), FieldType.DATETIME: ("TIMESTAMPTZ",), FieldType.PICKLIST: ("VARCHAR", "BIGINT"),
+    FieldType.MULTI_PICKLIST: ("VARCHAR",),
     FieldType.TEXT: ("VARCHAR",), FieldType.LONG_TEXT: ("VARCHAR",), FieldType.LOOKUP: ("VARCHAR",),
     **dict.fromkeys(_NUMBERS, ("BIGINT", "DOUBLE", "DECIMAL(18,4)")),
 }  # fmt: skip
@@ -148,7 +149,7 @@ def _type(document: Document, at: Path_, field: WriteField) -> Iterator[Fault]:
         yield from _stray(document, at, field, "precision", field.precision is not None)
         yield from _stray(document, at, field, "scale", field.scale is not None)
         yield from _stray(document, at, field, "noise", field.noise is not None)
-    if field.type == FieldType.PICKLIST:
+    if field.type in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST):
         yield from _picklist(document, at, field)
     else:
         yield from _stray(document, at, field, "values", bool(field.values))
@@ -184,6 +185,8 @@ def _picklist(document: Document, at: Path_, field: WriteField) -> Iterator[Faul
     for place, value in enumerate(values):
         if value in values[:place]:
             yield document.fault((*at, "values", place, "value"), f"value `{value}` is listed twice", "keep one")
+        if field.type == FieldType.MULTI_PICKLIST and ";" in value:
+            yield document.fault((*at, "values", place, "value"), f"`{value}` holds a `;`, which separates values", "write it without")
         if not 1 <= len(value) <= 255:
             yield document.fault((*at, "values", place, "value"), f"has {len(value)} characters", "a picklist value has 1 to 255")
 
@@ -236,7 +239,7 @@ def _room(checker: Checker, document: Document, at: Path_, field: WriteField, na
     need = max((len(text) for text in _values(checker, name)), default=_CHARACTERS.get(name, 0))
     if field.type == FieldType.TEXT and field.length is not None and field.length < need:
         yield document.fault((*at, "length"), f"holds {field.length} characters, `{name}` needs {need}", "lengthen the field")
-    if field.type == FieldType.PICKLIST and field.values:
+    if field.type in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST) and field.values:
         have = [value.value for value in field.values]
         for value in [*_MUST_HOLD.get(name, ()), *_values(checker, name)]:
             if value not in have:
@@ -251,6 +254,10 @@ def _values(checker: Checker, name: str) -> list[str]:
         return [profile.name for score in scores for profile in score.profiles]
     if name == "cause":
         return [cap.name for score in scores for cap in score.caps]
+    if name == "usage_status":
+        return [status.value for score in scores for status in score.usage_status]
+    if name == "patterns":
+        return sorted(parts.models["patterns"])
     if name == "rule":
         return [f"{rule.name} v{rule.version}" for rule in parts.models["csql"].values()]
     products = parts.single("products.yml", Products)

@@ -74,6 +74,7 @@ def _defaults() -> dict[str, str]:
     gates = [(f"`{g.name}`", "every rule" if g.always else "rules that name it", _cell(g.when)) for g in shipped.policy.gates]
     caps = [(f"`{c.name}`", _cell(c.when), str(c.cap)) for c in shipped.score.caps]
     alerts = [(f"`{a.name}`", _cell(a.when), ", ".join([a.channel, *a.also])) for a in shipped.alerts.values()]
+    patterns = [(f"`{p.name}`", _cell(p.when), p.hypothesis) for p in shipped.patterns.values()]
     fields = [(f"`{f.key}`", f.object, f.set, f.owner, f"`{f.names['salesforce']}`", _kind(f), f.label.ja) for f in shipped.writeback.fields]
     return {
         "default/indicators": _table(("indicator", "axis", "feed", "hypothesis", "null means"), indicators),
@@ -81,6 +82,7 @@ def _defaults() -> dict[str, str]:
         "default/gates": _table(("gate", "for", "must hold"), gates),
         "default/caps": _table(("cap", "when", "score at most"), caps),
         "default/alerts": _table(("alert", "when", "channel"), alerts),
+        "default/patterns": _table(("pattern", "when", "hypothesis"), patterns),
         "default/fields": _table(("field", "object", "set", "owner", "Salesforce", "type", "label"), fields),
     }
 

@@ -32,6 +32,7 @@ from mappings.models import (
     WriteField,
 )
 from mappings.models_onboarding import OnboardingPlan, Renewal, SelfSuccess
+from mappings.models_patterns import Pattern
 from mappings.models_routing import Lists, Priority, Routing
 from mappings.parts import Parts
 from mappings.snapshot import config_version, restore, snapshot
@@ -52,6 +53,7 @@ FOLDERS: dict[str, tuple[type[BaseModel], str]] = {
     "csql": (CsqlRule, "name"),
     "alerts": (Alert, "name"),
     "onboarding": (OnboardingPlan, "name"),
+    "patterns": (Pattern, "name"),
 }
 FILES: dict[str, type[BaseModel]] = {
     "csql_policy.yml": CsqlPolicy,

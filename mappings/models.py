@@ -16,7 +16,10 @@ from mappings.models_alerts import CalendarEvent as CalendarEvent
 from mappings.models_base import Model, Name, Sql
 from mappings.models_base import Text as Text
 from mappings.models_lift import Lift as Lift
+from mappings.models_patterns import Pattern, UsageStatus
 from mappings.models_routing import Lists, Priority, Routing
+from mappings.models_usage import UsageColumns as UsageColumns
+from mappings.models_usage import UsageSource as UsageSource
 
 
 class Axis(StrEnum):
@@ -27,12 +30,33 @@ class Axis(StrEnum):
 
 
 # --- indicators/<name>.yml -----------------------------------------------------------------------------------------------------------------------
+Anchor = float | Literal["p10", "p90"]  # p10, p90: percentiles of the values in the account's segment
+
+
+class Fallback(Model):
+    """Anchors for a segment with too few customers to take percentiles of."""
+
+    bad: float
+    good: float
+
+
 class Linear(Model):
     """0 points at `bad`, 100 at `good`, straight between, held outside."""
 
     kind: Literal["linear"]
-    bad: float
-    good: float
+    bad: Anchor
+    good: Anchor
+    fallback: Fallback | None = None  # needed with percentiles
+
+    @property
+    def by_segment(self) -> bool:
+        return isinstance(self.bad, str) or isinstance(self.good, str)
+
+    @property
+    def fixed(self) -> tuple[float, float]:
+        """The anchors as numbers: those of the fallback where the segment decides."""
+        anchors = self.fallback or self
+        return float(anchors.bad), float(anchors.good)
 
 
 class Step(Model):
@@ -71,6 +95,8 @@ class Indicator(Model):
     ttl_days: int | None = Field(default=None, ge=1)  # with observed_on: older than this and the measure drops out
     observed_on: Sql | None = None  # DATE of the newest fact behind the value
     expression: Sql
+    answers: Sql | None = None  # how many facts the value rests on
+    answers_min: int | None = Field(default=None, ge=2)  # fewer and the value is for reference only
     mapping: Annotated[Linear | Steps | Boolean, Field(discriminator="kind")]
     reasons: Reasons
     missing: Text  # said when the measure is absent
@@ -136,6 +162,8 @@ class Score(Model):
     trend: Trend = Trend()
     history: History = History()
     brake: Brake = Brake()
+    override_days: int = Field(default=30, ge=1)  # a person's score with an end further ahead is not taken
+    usage_status: list[UsageStatus] = Field(default_factory=list)  # the first that holds; none = no status
     rollup: Literal["none", "products"] = "none"  # products: the account's score is the MRR-weighted mean of its products' scores
 
 
@@ -270,47 +298,6 @@ class CrmMapping(Model):
         return entity in (self.authoritative or self.entities) or entity in self.adds
 
 
-# --- usage/<name>.yml ----------------------------------------------------------------------------------------------------------------------------
-class UsageColumns(Model):
-    """Names of the export's columns. Events: day (and optionally user, feature, events, seconds). Snapshots: metric, value, occurred_at."""
-
-    tenant_key: str
-    product: str | None = None
-    user_key: str | None = None
-    feature: str | None = None
-    day: str | None = None
-    events: str | None = None  # absent: each row is one event
-    seconds: str | None = None
-    row_id: str | None = None  # unique id: a repeated one is set aside
-    metric: str | None = None
-    value: str | None = None
-    occurred_at: str | None = None
-
-
-class UsageSource(Model):
-    name: Name
-    kind: Literal["events", "snapshot"]
-    glob: str  # relative to SCORESYNC_USAGE, or absolute
-    format: Literal["auto", "csv", "parquet", "jsonl"]  # auto: by suffix (.csv .csv.gz .parquet .jsonl .jsonl.gz), file by file
-    columns: UsageColumns
-    product: str | None = None  # constant, where the export has no product column
-    delimiter: str = ","
-    encoding: Literal["utf-8", "utf-16", "shift_jis", "cp932", "euc_jp", "latin-1"] = "utf-8"
-    date_formats: list[str] = Field(default=["%Y-%m-%d"])  # tried in order; DuckDB strptime
-    timezone: str = "UTC"  # of time stamps; a plain date is taken as it is
-    replaces: Literal["file", "day", "tenant_day", "snapshot"] = "file"
-    matches: Literal["account", "contract"] = "account"  # whose match_key the tenant_key is
-    settle_s: int = Field(default=0, ge=0)
-    max_lag_days: int = Field(default=3, ge=0)  # later than this the feed is late: scores are held
-
-    def format_of(self, path: str) -> Literal["csv", "parquet", "jsonl"]:
-        """The format of one file; with `auto` by its suffix, and CSV where the suffix says nothing."""
-        if self.format != "auto":
-            return self.format
-        name = path.lower().removesuffix(".gz")
-        return "parquet" if name.endswith(".parquet") else "jsonl" if name.endswith((".jsonl", ".ndjson")) else "csv"
-
-
 # --- writeback.yml -------------------------------------------------------------------------------------------------------------------------------
 class FieldType(StrEnum):
     NUMBER = "number"
@@ -319,6 +306,7 @@ class FieldType(StrEnum):
     TEXT = "text"
     LONG_TEXT = "long_text"
     PICKLIST = "picklist"
+    MULTI_PICKLIST = "multi_picklist"  # several values at once; canonical: sorted, each once, joined by `;`
     CHECKBOX = "checkbox"
     DATE = "date"
     DATETIME = "datetime"
@@ -391,6 +379,7 @@ class Mappings(models_onboarding.OnboardingMappings):
     csql: dict[str, CsqlRule]
     policy: CsqlPolicy
     alerts: dict[str, Alert]
+    patterns: dict[str, Pattern] = Field(default_factory=dict)
     products: Products
     scope: Scope
     calendar: Calendar

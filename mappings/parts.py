@@ -19,7 +19,7 @@ class Parts:
     """`models`: kind → file name → model, only valid ones; `documents` also holds the files with faults, so that nobody calls them missing."""
 
     models: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {kind: {} for kind in ("crm", "usage", "indicators", "scores", "csql", "alerts", "onboarding")}
+        default_factory=lambda: {kind: {} for kind in ("crm", "usage", "indicators", "scores", "csql", "alerts", "onboarding", "patterns")}
     )
     singles: dict[str, BaseModel | None] = field(default_factory=dict)
     writeback: Writeback | None = None
@@ -48,6 +48,7 @@ class Parts:
             csql=self.models["csql"],
             policy=self.single("csql_policy.yml", CsqlPolicy) or CsqlPolicy(gates=[], cooldown_days={}),
             alerts=self.models["alerts"],
+            patterns=self.models["patterns"],
             products=_needed(self.single("products.yml", Products)),
             scope=self.single("scope.yml", Scope) or Scope(),
             calendar=self.single("calendar.yml", Calendar) or Calendar(),

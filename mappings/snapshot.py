@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Any
 
-from mappings.models import Mappings
+from mappings.models import Indicator, Mappings
 
 #: Of an indicator and a cap, what a score depends on. Texts are left out: a typo in a reason must not restamp every record.
 _INDICATOR = {"name", "axis", "feed", "unit", "window_days", "direction", "ttl_days", "observed_on", "expression", "mapping"}
@@ -21,6 +21,16 @@ def restore(text: str) -> Mappings:
     return Mappings.model_validate_json(text)
 
 
+def _indicator(indicator: Indicator) -> dict[str, Any]:
+    """What came later is left out where it is not used, so that it restamps no record."""
+    told: dict[str, Any] = indicator.model_dump(mode="json", include=_INDICATOR)
+    if indicator.answers is not None:
+        told |= {"answers": indicator.answers, "answers_min": indicator.answers_min}
+    if told["mapping"].get("fallback", 0) is None:
+        del told["mapping"]["fallback"]
+    return told
+
+
 def config_version(mappings: Mappings, profile_name: str) -> str:
     """First 12 hex digits of sha256 over what decides a score of this profile. KeyError for a profile that does not exist."""
     profiles = {profile.name: profile for profile in mappings.score.profiles}
@@ -28,7 +38,7 @@ def config_version(mappings: Mappings, profile_name: str) -> str:
     used = sorted({name for axis in profile.axes.values() for name in axis.indicators})
     what: dict[str, Any] = {
         "profile": profile.model_dump(mode="json", exclude={"title"}),
-        "indicators": [mappings.indicators[name].model_dump(mode="json", include=_INDICATOR) for name in used],
+        "indicators": [_indicator(mappings.indicators[name]) for name in used],
         "caps": [cap.model_dump(mode="json", include=_CAP) for cap in score.caps],
         "tiers": score.tiers.model_dump(mode="json"),
         "coverage_min": score.coverage_min,

@@ -23,11 +23,17 @@ def render(explanation: "Explanation") -> RenderableType:
     if explanation.records:
         known = [f"{row['connection']} {row['record_id']} (by {row['matched_by'].replace('_', ' ')})" for row in explanation.records]
         parts.append(_bullets("The same company", known))
+    if explanation.products:
+        parts.append(
+            _table("Products", explanation.products, ("product", "score", "tier", "profile", "coverage", f"main_reason_{explanation.language}"))
+        )
     parts.append(_bullets("Why", lines(explanation.why)))
     parts.append(_bullets("Why not updated", explanation.why_not))
     parts.append(_table("To be written", explanation.changes, ("object", "field", "crm_value", "our_value", "disposition", "why")))
     parts.append(
-        _table("History", explanation.history, ("on_", "score", "tier", "deployment", "adoption", "engagement", "outcome", "profile", "state"))
+        _table(
+            "History", explanation.history, ("on_", "score", "tier", "deployment", "adoption", "engagement", "outcome", "profile", "state", "mark")
+        )
     )
     parts.append(_table("Last writes", explanation.writes, ("written_at", "object", "field", "previous", "value", "state", "run_id")))
     return Group(*parts)
@@ -35,14 +41,21 @@ def render(explanation: "Explanation") -> RenderableType:
 
 def _headline(e: "Explanation") -> Text:
     d = e.decision
-    text = Text.from_markup(f"[bold]{escape(e.account_id)}[/]  run {escape(e.run_id)}, as of {e.as_of:%Y-%m-%d %H:%M} UTC\n")
+    name = e.account_id + (f" / {e.product}" if e.product else "")
+    text = Text.from_markup(f"[bold]{escape(name)}[/]  run {escape(e.run_id)}, as of {e.as_of:%Y-%m-%d %H:%M} UTC\n")
     if e.scope == "excluded":
         return text.append(f"Not served: {e.excluded_why}")
     text.append(f"{d.get('state', 'not decided')}: score {_show(d.get('score'))}, tier {_show(d.get('tier_label'))}")
     exception = d.get(f"exception_{e.language}")
     if d.get("score_uncapped") is not None and exception:
         text.append(f" (without the exception {_show(d['score_uncapped'])}: {exception})")
-    for label, key in (("main reason", "main_reason"), ("strength", "strength"), ("next action", "next_action"), ("data", "data_status")):
+    for label, key in (
+        ("main reason", "main_reason"),
+        ("strength", "strength"),
+        ("next action", "next_action"),
+        ("override", "override_state"),
+        ("data", "data_status"),
+    ):
         said = d.get(f"{key}_{e.language}")
         if said:
             text.append(f"\n  {label}: {said}")

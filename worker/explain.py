@@ -85,6 +85,8 @@ class Explanation:
     why: Why = field(default_factory=Why)
     why_not: list[str] = field(default_factory=list)
     records: list[Row] = field(default_factory=list)  # the same company in other connections: connection, record_id, matched_by
+    product: str | None = None  # the one product this is about; null = the account
+    products: list[Row] = field(default_factory=list)  # of the account: its products' scores
     language: str = "en"  # of texts on records, and of the words here that come from the mappings
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,8 +97,13 @@ class Explanation:
         return render(self)
 
 
-def explain_account(opened: Runtime, mappings: Mappings, account: str, *, against: date | None = None) -> Explanation | None:
-    """From the newest run that knows the account; null where none of the last runs does. `against`: one more day to split the change since."""
+def explain_account(
+    opened: Runtime, mappings: Mappings, account: str, product: str | None = None, *, against: date | None = None
+) -> Explanation | None:
+    """From the newest run that knows the account; null where none of the last runs does. `product`: that product's score and rows alone.
+
+    `against`: one more day to split the change since.
+    """
     found = account_ids(opened, mappings, [id_18(account)])[id_18(account)]
     if found is None:
         return None
@@ -112,8 +119,8 @@ def explain_account(opened: Runtime, mappings: Mappings, account: str, *, agains
                 records = {account, *(str(row["record_id"]) for row in _pairs(con, folder, account))}
                 holds = [asdict(h) for h in registers.holds(opened.ledger) if h.record_id in records]
                 letters = [asdict(d) for d in registers.dead_letters(opened.ledger) if d.record_key == account or d.account_id == account]
-                used = opened.mappings(run.mappings_hash)
-                return explain(con, folder, lake, account, used, run_id=run.id, holds=holds, letters=letters, against=against)
+                used, told = opened.mappings(run.mappings_hash), {"holds": holds, "letters": letters}
+                return explain(con, folder, lake, account, used, run_id=run.id, product=product, against=against, **told)
         finally:
             con.close()
     return None
@@ -127,11 +134,12 @@ def explain(
     mappings: Mappings,
     *,
     run_id: str,
+    product: str | None = None,
     holds: Sequence[Row] = (),
     letters: Sequence[Row] = (),
     against: date | None = None,
 ) -> Explanation:
-    """The explanation of one account of a run. LookupError if the run does not know it."""
+    """The explanation of one account of a run, or of one product of it. LookupError if the run does not know it."""
     mine = f"WHERE account_id = {literal(account_id)}"
     account = next(iter(_rows(con, f"SELECT as_of, scope, excluded_why, stage FROM {_file(folder, 'accounts')} {mine}")), None)
     if account is None:
@@ -141,10 +149,14 @@ def explain(
     changes = _optional(con, folder, "changes", f"{mine} ORDER BY object, field")
     sources = _source_rows(con, lake, mappings, moment, account_id)
     lineage = inherited(con, lake, moment.timezone)
-    why = why_of(con, folder, lineage, mappings, moment, account_id, against) if account["scope"] == "in" else Why()
+    served = account["scope"] == "in" and product is None
+    why = why_of(con, folder, lineage, mappings, moment, account_id, against) if served else Why()
     parts = _optional(con, folder, "parts", f"{mine} ORDER BY weight DESC, indicator")
     pairs, records = _pairs(con, folder, account_id), literal(account_id)
     records = ", ".join([records, *(literal(row["record_id"]) for row in pairs)])
+    if product is not None:
+        decision, parts = _product(con, folder, mine, product)
+        changes, sources = [], of_product(sources, product)
     return Explanation(
         account_id=account_id,
         run_id=run_id,
@@ -155,11 +167,15 @@ def explain(
         axes=[_axis(axis.value, decision, parts, mappings, sources) for axis in Axis if any(p["axis"] == axis.value for p in parts)],
         feeds=_optional(con, folder, "feeds", "ORDER BY feed"),
         changes=changes,
-        history=_history(con, lineage, account_id),
-        writes=_rows(con, query_sql("explain", "writes", writes=lake.writes, account=literal(account_id), records=records, limit=str(WRITES_SHOWN))),
+        history=_history(con, lineage, account_id, product),
+        writes=_rows(con, query_sql("explain", "writes", writes=lake.writes, account=literal(account_id), records=records, limit=str(WRITES_SHOWN)))
+        if product is None
+        else [],
         why=why,
-        why_not=[*_why_not(account, decision, changes, holds, letters), *_not_matched(con, folder, account_id)],
+        why_not=[*_why_not(account, decision, changes, holds, letters), *_not_matched(con, folder, account_id)] if product is None else [],
         records=pairs,
+        product=product,
+        products=_optional(con, folder, "product_scores", f"{mine} ORDER BY product") if product is None else [],
         language=mappings.writeback.language,
     )
 
@@ -196,8 +212,25 @@ def _source_rows(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     return rows | {"usage": _rows(con, query_sql("explain", "usage", **slots, days=days_sql(con, lake, tenants)))}
 
 
-def _history(con: duckdb.DuckDBPyConnection, lake: LakeRelations, account_id: str) -> list[Row]:
-    return _rows(con, query_sql("explain", "history", history=lake.score_history, account=literal(account_id), limit=str(HISTORY_SHOWN)))
+def _product(con: duckdb.DuckDBPyConnection, folder: Path, mine: str, product: str) -> tuple[Row, list[Row]]:
+    """The scores and parts of one product. LookupError names the products there are."""
+    owned = {row["product"]: row for row in _optional(con, folder, "product_scores", mine)}
+    if product not in owned:
+        raise LookupError(f"The account has no open line of {product!r}; its products are {', '.join(sorted(owned)) or 'none'}.")
+    words = {"tier_label": owned[product]["tier"], "data_status_en": owned[product]["why"], "data_status_ja": owned[product]["why_ja"]}
+    parts = _optional(con, folder, "product_parts", f"{mine} AND product = {literal(product)} ORDER BY weight DESC, indicator")
+    return {**owned[product], **words}, parts
+
+
+def of_product(sources: Mapping[str, list[Row]], product: str) -> dict[str, list[Row]]:
+    """Rows that name a product only where they name this one; rows that name none are the account's and stay."""
+    return {feed: [row for row in rows if row.get("product") in (None, product)] for feed, rows in sources.items()}
+
+
+def _history(con: duckdb.DuckDBPyConnection, lake: LakeRelations, account_id: str, product: str | None) -> list[Row]:
+    mine = f"account_id = {literal(account_id)}" + (f" AND product = {literal(product)}" if product is not None else "")
+    history = lake.score_history if product is None else lake.product_score_history
+    return _rows(con, query_sql("explain", "history", history=history, mine=mine, limit=str(HISTORY_SHOWN)))
 
 
 def _why_not(account: Row, decision: Row, changes: list[Row], holds: Sequence[Row], letters: Sequence[Row]) -> list[str]:

@@ -13,7 +13,8 @@ from mappings.models import FieldType, Source, WriteField
 _NUMBER = ("number",)
 _KINDS = {
     FieldType.NUMBER: _NUMBER, FieldType.PERCENT: _NUMBER, FieldType.CURRENCY: _NUMBER, FieldType.TEXT: ("text",),
-    FieldType.LONG_TEXT: ("text",), FieldType.PICKLIST: ("picklist", "text"), FieldType.CHECKBOX: ("checkbox",), FieldType.DATE: ("date",),
+    FieldType.LONG_TEXT: ("text",), FieldType.PICKLIST: ("picklist", "text"),
+    FieldType.MULTI_PICKLIST: ("multipicklist",), FieldType.CHECKBOX: ("checkbox",), FieldType.DATE: ("date",),
     FieldType.DATETIME: ("datetime",), FieldType.LOOKUP: ("lookup",),
 }  # fmt: skip
 #: Below this share of the daily calls left, a run may not come to its end today. Chosen.
@@ -106,6 +107,6 @@ class Preflight:
 def _fits(where: str, field: WriteField, info: FieldInfo) -> Iterator[Finding]:
     if not (info.updateable or info.createable):
         yield Finding("error", where, "The property is calculated or read-only.", f"{ADMIN} make a property of type {field.type} by this name.")
-    missing = [v.value for v in field.values if v.value not in info.picklist] if info.type == "picklist" else []
+    missing = [v.value for v in field.values if v.value not in info.picklist] if info.type in ("picklist", "multipicklist") else []
     if missing:
         yield Finding("error", where, f"The property lacks the options {', '.join(missing)}.", f"{ADMIN} add them to the property.")

@@ -24,6 +24,7 @@ KINDS: dict[FieldType, tuple[str, str]] = {
     FieldType.TEXT: ("string", "text"),
     FieldType.LONG_TEXT: ("string", "textarea"),
     FieldType.PICKLIST: ("enumeration", "select"),
+    FieldType.MULTI_PICKLIST: ("enumeration", "checkbox"),
     FieldType.CHECKBOX: ("bool", "booleancheckbox"),
     FieldType.DATE: ("date", "date"),
     FieldType.DATETIME: ("datetime", "date"),
@@ -178,7 +179,7 @@ def definition(field: WriteField, language: str) -> dict[str, Any]:
     }
     if field.external_key:
         made["hasUniqueValue"] = True
-    if field.type == FieldType.PICKLIST:
+    if field.type in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST):
         made["options"] = [_option(v.value, getattr(v, language), n) for n, v in enumerate(field.values)]
     if field.type == FieldType.CHECKBOX:  # both must be given (sheet, 5)
         yes, no = ("はい", "いいえ") if language == "ja" else ("Yes", "No")

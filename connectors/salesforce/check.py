@@ -12,7 +12,8 @@ from mappings.models import FieldType, Source, WriteField
 
 _KINDS = {
     FieldType.NUMBER: ("number",), FieldType.PERCENT: ("number",), FieldType.CURRENCY: ("number",), FieldType.TEXT: ("text",),
-    FieldType.LONG_TEXT: ("text",), FieldType.PICKLIST: ("picklist", "text"), FieldType.CHECKBOX: ("checkbox",), FieldType.DATE: ("date",),
+    FieldType.LONG_TEXT: ("text",), FieldType.PICKLIST: ("picklist", "text"),
+    FieldType.MULTI_PICKLIST: ("multipicklist",), FieldType.CHECKBOX: ("checkbox",), FieldType.DATE: ("date",),
     FieldType.DATETIME: ("datetime",), FieldType.LOOKUP: ("lookup",),
 }  # fmt: skip
 #: Below this share of the daily calls left, a run may not come to its end today. Chosen.
@@ -126,7 +127,7 @@ def _fits(where: str, field: WriteField, info: FieldInfo) -> Iterator[Finding]:
         if theirs < whole or (info.scale or 0) < (field.scale or 0):
             text = f"The field holds {theirs} digits and {info.scale or 0} decimals; writeback.yml says {whole} and {field.scale or 0}."
             yield Finding("error", where, text, f"{ADMIN} widen the field to what writeback.yml says.")
-    if field.type == FieldType.PICKLIST and info.restricted:
+    if field.type in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST) and info.restricted:
         missing = [v.value for v in field.values if v.value not in info.picklist]
         if missing:
             text = f"The restricted picklist lacks the active values {', '.join(missing)}."

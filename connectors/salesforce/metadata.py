@@ -20,6 +20,7 @@ _TYPES = {
     FieldType.TEXT: "Text",
     FieldType.LONG_TEXT: "LongTextArea",
     FieldType.PICKLIST: "Picklist",
+    FieldType.MULTI_PICKLIST: "MultiselectPicklist",
     FieldType.CHECKBOX: "Checkbox",
     FieldType.DATE: "Date",
     FieldType.DATETIME: "DateTime",
@@ -54,9 +55,11 @@ def field_metadata(field: WriteField, language: str) -> dict[str, Any]:
         body |= {"length": field.length or 255, "externalId": field.external_key, "unique": unique, "caseSensitive": unique}
     elif field.type == FieldType.LONG_TEXT:
         body |= {"length": max(field.length or 32768, 256), "visibleLines": 3}
-    elif field.type == FieldType.PICKLIST:
+    elif field.type in (FieldType.PICKLIST, FieldType.MULTI_PICKLIST):
         values = [{"fullName": v.value, "valueName": v.value, "label": getattr(v, language), "default": False} for v in field.values]
         body["valueSet"] = {"restricted": True, "valueSetDefinition": {"sorted": False, "value": values}}
+        if field.type == FieldType.MULTI_PICKLIST:
+            body["visibleLines"] = 4
     elif field.type == FieldType.CHECKBOX:
         body["defaultValue"] = "false"
     elif field.type == FieldType.LOOKUP:

@@ -64,6 +64,8 @@ CASES = [
     (FieldType.TEXT, {"length": 10}, "  ", None),
     (FieldType.TEXT, {"length": 10}, "", None),
     (FieldType.PICKLIST, {}, "Open", "Open"),
+    (FieldType.MULTI_PICKLIST, {}, "b; a;;b ", "a;b"),  # each once, in one order, whatever the CRM's is
+    (FieldType.MULTI_PICKLIST, {}, " ; ", None),
     (FieldType.LOOKUP, {}, "001D000000IRFma", "001D000000IRFmaIAH"),
     (FieldType.LOOKUP, {}, "001RM000003oCpr", "001RM000003oCprYAE"),
 ]
@@ -133,7 +135,7 @@ def test_a_restricted_picklist_holds_only_its_active_values() -> None:
     assert coerce("Old", f, FieldInfo("F__c", "picklist", picklist=("New",), restricted=False)).invalid is None
 
 
-_texts = st.text(st.sampled_from(" \t\r\n09aZ.-+eE:Té要😀\u3000'\"{}\\"), max_size=12)
+_texts = st.text(st.sampled_from(" ;\t\r\n09aZ.-+eE:Té要😀\u3000'\"{}\\"), max_size=12)
 _instants = st.builds(
     lambda at, fraction, zone: at.strftime("%Y-%m-%dT%H:%M:%S") + fraction + zone,
     st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)),

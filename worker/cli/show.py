@@ -131,17 +131,23 @@ def _say_step(step: ProvisionStep, dry_run: bool) -> None:
 
 def explain(
     account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="CRM id of the account, 15 or 18 characters.")],
+    product: Annotated[str | None, typer.Option("--product", help="One product's score and rows alone, by its code in products.yml.")] = None,
     against: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="One more day to split the change since.")] = None,
     as_json: Json = False,
 ) -> int:
     """Why an account has its score and why it changed: axes, indicators, the rows and dates behind them, last writes, why something was not updated.
 
     Examples: scoresync explain 0015e00000ABCDeAAF · scoresync explain 0015e00000ABCDeAAF --against 2026-04-01
+    scoresync explain 0015e00000ABCDeAAF --product expense
     """
     found = settings()
     customer, _ = mappings(found)
     with runtime(found) as opened:
-        explanation = explain_account(opened, customer, account, against=against.date() if against else None)
+        try:
+            explanation = explain_account(opened, customer, account, product, against=against.date() if against else None)
+        except LookupError as error:
+            err.print(safe(error))
+            return exits.WRONG_INPUT
     if explanation is None:
         err.print(f"No run knows an account {safe(account)}. Ids are those of the CRM (001…); has `scoresync run` been through?")
         return exits.WRONG_INPUT

@@ -105,7 +105,7 @@ SELECT account_id, state, score, score_uncapped, tier, CASE WHEN score IS NULL T
        onboarding_next_en, onboarding_next_ja, setup_overdue_en, setup_overdue_ja, renewal_number, renewal_prep, renewal_next_en, renewal_next_ja, renewal_next_on,
        qbr_due_on, expansion_ready, self_success_en, self_success_ja,
        approach_score, white_space_en, white_space_ja, product_scores_en, product_scores_ja, product_score, worst_product_en, worst_product_ja,
-       parent_score, parent_lowest_en, parent_lowest_ja, CASE WHEN {{resync}} THEN as_of END AS resynced_at,
+       parent_score, parent_lowest_en, parent_lowest_ja, override_state_en, override_state_ja, usage_status, patterns, pattern_note_en, pattern_note_ja, CASE WHEN {{resync}} THEN as_of END AS resynced_at,
        {{usage_anomaly_en}} AS usage_anomaly_en, {{usage_anomaly_ja}} AS usage_anomaly_ja, anomaly_since_on, escalation_state, escalated_on,
        escalation_recovered_on, {{nps_due_on}} AS nps_due_on, CASE WHEN partner_id IS NULL THEN 'direct' ELSE 'partner' END AS managed_by
 FROM worded

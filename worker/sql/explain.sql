@@ -26,8 +26,8 @@ SELECT a.id, CAST(timezone({{zone}}, a.opened_at) AS DATE) AS opened_on, CAST(ti
 FROM j_ticket AS a WHERE NOT coalesce(a.deleted, false) AND {{mine}} AND a.opened_at <= {{as_of}} ORDER BY a.closed_at IS NOT NULL, opened_on DESC, a.id LIMIT {{limit}}
 
 -- name: survey
-SELECT a.id, CAST(timezone({{zone}}, a.occurred_at) AS DATE) AS on_, a.kind, a.score
-FROM j_survey AS a WHERE NOT coalesce(a.deleted, false) AND {{mine}} AND a.occurred_at <= {{as_of}} ORDER BY on_ DESC, a.id LIMIT {{limit}}
+SELECT a.id, CAST(timezone({{zone}}, a.occurred_at) AS DATE) AS on_, a.kind, a.score, c.name AS person, c.role AS contact_role, a.comment
+FROM j_survey AS a LEFT JOIN j_contact AS c ON c.id = a.contact_id WHERE NOT coalesce(a.deleted, false) AND {{mine}} AND a.occurred_at <= {{as_of}} ORDER BY on_ DESC, a.id LIMIT {{limit}}
 
 -- name: opportunity
 SELECT a.id, a.product, a.kind, a.stage, a.closed, a.close_on
@@ -42,8 +42,12 @@ SELECT own_override_score AS override_score, own_override_until AS override_unti
 FROM j_account WHERE id = {{account}}
 
 -- name: history
-SELECT on_, score, score_uncapped, tier, deployment, adoption, engagement, outcome, coverage, profile, capped_by, state, config_version
-FROM {{history}} WHERE account_id = {{account}} QUALIFY row_number() OVER (PARTITION BY on_ ORDER BY as_of DESC) = 1 ORDER BY on_ DESC LIMIT {{limit}}
+-- `mark` says where two lines must not be read as one: another profile, or other settings.
+SELECT on_, score, score_uncapped, tier, deployment, adoption, engagement, outcome, coverage, profile, capped_by, state, config_version,
+       CASE WHEN lag(profile) OVER w <> profile THEN 'profile ' || lag(profile) OVER w || ' → ' || profile
+            WHEN lag(config_version) OVER w <> config_version THEN 'settings changed' END AS mark
+FROM (SELECT * FROM {{history}} WHERE {{mine}} QUALIFY row_number() OVER (PARTITION BY on_ ORDER BY as_of DESC) = 1)
+WINDOW w AS (ORDER BY on_) ORDER BY on_ DESC LIMIT {{limit}}
 
 -- name: writes
 SELECT written_at, connection, object, record_id, field, previous, value, state, run_id

@@ -8,7 +8,7 @@ WITH facts AS (
            c.first_contract_on, p.contract_starts_on, e.contract_ends_on, e.term_months, e.notice_on, e.notice_estimated, e.auto_renew,
            e.notice_on - {{on}} AS days_to_notice, {{on}} - p.contract_starts_on AS days_since_start,
            CASE WHEN coalesce(c.contracts, 0) = 0 THEN c.ended_on END AS churned_on,
-           CASE WHEN a.own_override_until >= {{on}} THEN a.own_override_score END AS override_score, a.own_override_until AS override_until,
+           CASE WHEN a.own_override_until BETWEEN {{on}} AND {{on}} + {{override_days}} THEN a.own_override_score END AS override_score, a.own_override_until AS override_until,
            a.own_pulse AS pulse, a.own_onboarding_outcome AS onboarding_outcome, coalesce(g.onboarding_days, 90) AS onboarding_days,
            coalesce(g.embedded, false) AS embedded, (SELECT count(*) FROM j_product WHERE sell) - coalesce(w.owned, 0) AS products_to_sell
     FROM j_account AS a

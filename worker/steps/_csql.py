@@ -11,6 +11,7 @@ from worker.sql import literal, query_sql
 from worker.steps._alerts import ALERT, load_alert_config, states_sql
 from worker.steps._calendar import add_business_days_sql
 from worker.steps._crm import load_latest
+from worker.steps._patterns import PATTERN, build_patterns
 from worker.steps._relations import LakeRelations, Moment, columns_of
 from worker.steps._texts import case_sql, text_sql
 
@@ -66,7 +67,11 @@ def build_signals(
     ]
     none = "SELECT NULL::VARCHAR AS account_id, NULL::VARCHAR AS rule, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja WHERE false"
     con.execute("CREATE OR REPLACE TEMP TABLE d_alert AS " + " UNION ALL ".join([none, *alerts]))
-    con.execute("CREATE OR REPLACE TEMP TABLE q_true AS " + " UNION ALL ".join([*branches, "SELECT account_id, '' AS product, rule FROM d_alert"]))
+    build_patterns(con, mappings)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE q_true AS "
+        + " UNION ALL ".join([*branches, "SELECT account_id, '' AS product, rule FROM d_alert", "SELECT account_id, '', rule FROM d_pattern"])
+    )
     con.execute(query_sql("csql", "signals_now", on=on))
     con.execute(query_sql("csql", "signals", on=on, run_id=literal(run_id), as_of=literal(moment.as_of)))
     con.execute(query_sql("csql", "unscored_days", on=on, history=history))
@@ -87,6 +92,7 @@ def _load_rules(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
         f"{literal(r.title.en)}, {literal(r.title.ja)})"
         for r in _rules(mappings)
     ] + [f"({literal(ALERT + name)}, NULL, NULL, false, NULL, NULL, NULL)" for name in sorted(mappings.alerts)]
+    rows += [f"({literal(PATTERN + name)}, NULL, NULL, false, NULL, NULL, NULL)" for name in sorted(mappings.patterns)]
     kinds = {"rule": "VARCHAR", "persist_days": "BIGINT", "motion": "VARCHAR", "trusted": "BOOLEAN", "rule_text": "VARCHAR", "title_en": "VARCHAR"}
     kinds["title_ja"] = "VARCHAR"
     typed = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in kinds.items())

@@ -18,7 +18,7 @@ from worker.sql import literal
 from worker.steps._scorecard import MISSING, POINTS, VALUE, axis_total_sql, points_of_sql
 
 #: Why a measure has no points, as kept in the run folder's lists: the place in this tuple; 0 = it has points.
-MISSING_WHY = ("", "no_data", "stale", "feed_late", "not_connected")
+MISSING_WHY = ("", "no_data", "stale", "feed_late", "not_connected", "too_few")
 #: Columns of a row of `part_history` that come from the run folder's `points`.
 KEPT = ("account_id", "cards", "profile", "points", "values_", "points_hash")
 

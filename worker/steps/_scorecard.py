@@ -7,12 +7,12 @@ the last bit.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mappings.models import Axis, Boolean, Indicator, Linear, Mappings, Profile, Steps
+from mappings.models import Axis, Boolean, Fallback, Indicator, Linear, Mappings, Profile, Steps
 from mappings.snapshot import config_version
 from worker.sql import literal
 
 #: Inside the scoring queries: value, points, why it is missing and the day of the fact of an indicator.
-VALUE, POINTS, MISSING, OBSERVED = "v_", "p_", "m_", "o_"
+VALUE, POINTS, MISSING, OBSERVED, ANSWERS, ANCHOR = "v_", "p_", "m_", "o_", "n_", "a_"
 
 
 @dataclass(frozen=True)
@@ -110,22 +110,35 @@ def missing_sql(indicator: Indicator, feed: Feed, value: str, observed: str) -> 
     if feed.late:
         return "'feed_late'"
     stale = f"WHEN {observed} < as_of_on - {indicator.ttl_days} THEN 'stale' " if indicator.ttl_days is not None else ""
-    return f"(CASE WHEN {value} IS NULL THEN 'no_data' {stale}END)"
+    few = f"WHEN coalesce({ANSWERS}{indicator.name}, 0) < {indicator.answers_min} THEN 'too_few' " if indicator.answers is not None else ""
+    return f"(CASE WHEN {value} IS NULL THEN 'no_data' {stale}{few}END)"
 
 
 def points_sql(indicator: Indicator, value: str) -> str:
     """Points of a value that is there."""
-    return points_of_sql(indicator.mapping, value)
+    mapping = indicator.mapping
+    if isinstance(mapping, Linear) and mapping.fallback is not None:
+        return _by_segment_sql(indicator.name, mapping, mapping.fallback, value)
+    return points_of_sql(mapping, value)
 
 
 def points_of_sql(mapping: Linear | Steps | Boolean, value: str) -> str:
-    """Points of a value by these anchors; null where the value is null, but by steps and yes/no 0."""
+    """Points of a value by these anchors, percentiles by their fallback; null where the value is null, but by steps and yes/no 0."""
     if isinstance(mapping, Linear):
-        return f"(greatest(0.0::DOUBLE, least(1.0::DOUBLE, ({value} - {_num(mapping.bad)}) / ({_num(mapping.good)} - {_num(mapping.bad)}))) * 100)"
+        bad, good = (_num(anchor) for anchor in mapping.fixed)
+        return f"(greatest(0.0::DOUBLE, least(1.0::DOUBLE, ({value} - {bad}) / ({good} - {bad}))) * 100)"
     if isinstance(mapping, Boolean):
         return f"(CASE WHEN {value} <> 0 THEN 100.0::DOUBLE ELSE 0.0::DOUBLE END)"
     steps = sorted(mapping.steps, key=lambda s: s.at_least, reverse=True)
     return "(CASE " + " ".join(f"WHEN {value} >= {_num(s.at_least)} THEN {_num(s.points)}" for s in steps) + " ELSE 0.0::DOUBLE END)"
+
+
+def _by_segment_sql(name: str, mapping: Linear, fallback: Fallback, value: str) -> str:
+    """Points between the percentiles of the row's segment; between the fallback's anchors where it has none, or both are one."""
+    bad, good = f"{ANCHOR}{mapping.bad}_{name}", f"{ANCHOR}{mapping.good}_{name}"
+    apart = f"{good} IS DISTINCT FROM {bad} AND {good} IS NOT NULL AND {bad} IS NOT NULL"
+    low, high = (f"(CASE WHEN {apart} THEN {column} ELSE {_num(fixed)} END)" for column, fixed in ((bad, fallback.bad), (good, fallback.good)))
+    return f"(greatest(0.0::DOUBLE, least(1.0::DOUBLE, ({value} - {low}) / ({high} - {low}))) * 100)"
 
 
 def _num(value: float) -> str:

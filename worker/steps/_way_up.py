@@ -64,7 +64,8 @@ def _options(indicator: Indicator, lift: Lift) -> list[tuple[float, float]] | No
     if isinstance(mapping, Linear):
         if lift.to is None:
             return None
-        share = (lift.to - mapping.bad) / (mapping.good - mapping.bad)
+        bad, good = mapping.fixed
+        share = (lift.to - bad) / (good - bad)
         return [(max(0.0, min(1.0, share)) * 100, lift.to)]
     if not isinstance(mapping, Steps):
         return [(100.0, 1.0)]
@@ -97,10 +98,11 @@ def _target_sql(indicator: Indicator, lift: Lift) -> str:
         return f"(CASE s.pick.points {cases} END)" if options else "CAST(NULL AS DOUBLE)"
     mapping = indicator.mapping
     assert isinstance(mapping, Linear)
-    bound = mapping.good if lift.realistic is None else lift.realistic
-    exact = f"({mapping.bad!r}::DOUBLE + s.pick.points / 100 * ({mapping.good!r}::DOUBLE - {mapping.bad!r}::DOUBLE))"
-    unit = 1 if abs(mapping.good - mapping.bad) >= _WIDE else 10
-    if mapping.good > mapping.bad:
+    bad, good = mapping.fixed
+    bound = good if lift.realistic is None else lift.realistic
+    exact = f"({bad!r}::DOUBLE + s.pick.points / 100 * ({good!r}::DOUBLE - {bad!r}::DOUBLE))"
+    unit = 1 if abs(good - bad) >= _WIDE else 10
+    if good > bad:
         return f"least({bound!r}::DOUBLE, ceil({exact} * {unit} - 0.00001) / {unit})"
     return f"greatest({bound!r}::DOUBLE, floor({exact} * {unit} + 0.00001) / {unit})"
 

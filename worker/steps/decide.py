@@ -20,6 +20,7 @@ from worker.steps._csql import build_signals, decide_csqls
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._merged import inherited
 from worker.steps._part_history import KEEPING, keep_past, leave_past, start_past, with_past
+from worker.steps._patterns import build_pattern_words, finish_patterns
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._renewal import build_renewal
 from worker.steps._rollup import circle_note, decide_products
@@ -53,12 +54,14 @@ def decide_accounts(
     build_renewal(con, mappings, moment)
     cards = scorecards(mappings, read_feeds(con))
     late = [LateFeed(str(name), until) for name, until in con.execute("SELECT feed, as_of_on FROM feeds WHERE late ORDER BY feed").fetchall()]
+    build_pattern_words(con, mappings)
     slots = reason_slots(mappings) | setup_slots(mappings) | data_status_slots(cards, late) | alert_slots(mappings)
     con.execute(query_sql("decide", "decisions", not_scored=literal(_not_scored_value(mappings)), resync=literal(resync), **slots))
     add_why(con, lake, mappings, moment)
     build_recipients(con, lake)
     build_recovered(con, mappings)
     con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
+    finish_patterns(con, moment.on)
 
 
 def _decide_tiers(con: duckdb.DuckDBPyConnection, mappings: Mappings, moment: Moment, run_id: str, history: str) -> None:

@@ -104,6 +104,7 @@ def _account_slots(mappings: Mappings, moment: Moment, windows: Windows, connect
         "usage_connected": literal(windows.connected), "users_known": literal(windows.users_known),
         "renewal_days": literal(mappings.calendar.renewal_days),
         "business_28d": business_between_sql(back[27], literal(end)), "business_prev": business_between_sql(back[55], back[28]),
+        "override_days": str(mappings.score.override_days),
         "covered": covered_sql(mappings, "f.product"),
         "advanced_declared": literal(any(p.advanced_features for p in mappings.products.products)),
         "columns": ", ".join(f"CAST({ident(name)} AS {column.type}) AS {ident(name)}" for name, column in ACCOUNTS.items()),

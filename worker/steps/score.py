@@ -10,6 +10,7 @@ from mappings.models import Axis, Indicator, Mappings
 from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import literal
 from worker.steps import _scorecard as card_
+from worker.steps._anchors import anchored, build_anchors, percentiles_sql
 from worker.steps._lake import bring, leave, moment_of, open_lake
 from worker.steps._points import build_points
 from worker.steps._products import bring_up, build_product_rows, publish_products
@@ -38,7 +39,9 @@ def score_accounts(con: duckdb.DuckDBPyConnection, mappings: Mappings, *, full: 
     feeds = read_feeds(con)
     cards = scorecards(mappings, feeds)
     used = _used_indicators(cards)
-    _evaluate(con, mappings, cards, used, feeds, ACCOUNT)
+    _evaluate(con, mappings, cards, used, ACCOUNT)
+    build_anchors(con, used, feeds, None if full else frozen_population)
+    _build_points(con, used, feeds, ACCOUNT)
     _weigh(con, mappings, cards, feeds, ACCOUNT)
     build_points(con, mappings)
     con.execute("CREATE OR REPLACE TEMP TABLE population AS " + (_medians_sql(cards) if full else _frozen_sql(frozen_population)))
@@ -65,7 +68,9 @@ def score_grain(con: duckdb.DuckDBPyConnection, mappings: Mappings, grain: Grain
     """The same scorecard over other rows. Needs `feeds`, and `population` for the medians that reasons compare with."""
     feeds = read_feeds(con)
     cards = scorecards(mappings, feeds)
-    _evaluate(con, mappings, cards, _used_indicators(cards), feeds, grain)
+    used = _used_indicators(cards)
+    _evaluate(con, mappings, cards, used, grain)
+    _build_points(con, used, feeds, grain)
     _weigh(con, mappings, cards, feeds, grain)
     _build_parts(con, cards, grain)
 
@@ -85,10 +90,8 @@ def _used_indicators(cards: list[Scorecard]) -> list[Indicator]:
     return list({w.indicator.name: w.indicator for c in cards for w in c.weighings}.values())
 
 
-def _evaluate(
-    con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Scorecard], used: list[Indicator], feeds: dict[str, Feed], grain: Grain
-) -> None:
-    """<prefix>_value: profile, cap and the value of each indicator; <prefix>_points: why it is missing, or its points."""
+def _evaluate(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Scorecard], used: list[Indicator], grain: Grain) -> None:
+    """<prefix>_value: profile, cap and the value of each indicator."""
     caps = mappings.score.caps
     applies = [
         f"(CASE WHEN TRY(CAST({c.when} AS BOOLEAN)) THEN {{'cap': {c.cap}, 'place': {i}, 'name': {literal(c.name)}}} END)" for i, c in enumerate(caps)
@@ -99,11 +102,16 @@ def _evaluate(
         else "CAST(NULL AS STRUCT(cap INTEGER, place INTEGER, name VARCHAR))"
     )
     values = "".join(f", {card_.value_sql(i)} AS {card_.VALUE}{i.name}, {_observed(i)} AS {card_.OBSERVED}{i.name}" for i in used)
+    values += "".join(f", TRY(CAST({i.answers} AS BIGINT)) AS {card_.ANSWERS}{i.name}" for i in used if i.answers is not None)
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE {grain.prefix}_value AS SELECT {grain.key}, segment, stage, as_of_on, "
         f"{card_.profile_case_sql(cards)} AS profile, {cap} AS cap, "
         f"coalesce(usage_matched, false) AS fed_usage, setup_as_of IS NOT NULL AS fed_setup{values} FROM {grain.rows}"
     )
+
+
+def _build_points(con: duckdb.DuckDBPyConnection, used: list[Indicator], feeds: dict[str, Feed], grain: Grain) -> None:
+    """<prefix>_points: why each indicator is missing, or its points."""
     reasons = [
         (
             i,
@@ -116,7 +124,8 @@ def _evaluate(
         f", {missing} AS {card_.MISSING}{i.name}, CASE WHEN {missing} IS NULL THEN {points} END AS {card_.POINTS}{i.name}"
         for i, missing, points in reasons
     )
-    con.execute(f"CREATE OR REPLACE TEMP VIEW {grain.prefix}_points AS SELECT *{columns} FROM {grain.prefix}_value")
+    anchors = " LEFT JOIN s_anchor ON anchor_segment IS NOT DISTINCT FROM segment" if anchored(used) else ""
+    con.execute(f"CREATE OR REPLACE TEMP VIEW {grain.prefix}_points AS SELECT *{columns} FROM {grain.prefix}_value{anchors}")
 
 
 def _observed(indicator: Indicator) -> str:
@@ -144,7 +153,9 @@ def _profile_sql(card: Scorecard, mappings: Mappings, feeds: dict[str, Feed], gr
 
 def _missing_title(card: Scorecard, weighing: card_.Weighing, language: str) -> str:
     title = getattr(weighing.indicator.title, language)
-    return f"CASE WHEN {card_.POINTS}{weighing.indicator.name} IS NULL THEN {literal(title)} END"
+    few = {"en": " (too few answers)", "ja": "(回答数不足)"}[language]
+    why = f" || CASE WHEN {card_.MISSING}{weighing.indicator.name} = 'too_few' THEN {literal(few)} ELSE '' END" if weighing.indicator.answers else ""
+    return f"CASE WHEN {card_.POINTS}{weighing.indicator.name} IS NULL THEN {literal(title)}{why} END"
 
 
 def _build_scores(con: duckdb.DuckDBPyConnection, grain: Grain) -> None:
@@ -177,7 +188,7 @@ def _medians_sql(cards: list[Scorecard]) -> str:
         "FROM accounts AS a JOIN account_products AS p ON p.account_id = a.account_id "
         "WHERE p.fit IS NOT NULL GROUP BY a.segment, p.product"
     )
-    return " UNION ALL ".join([*medians, fit])
+    return " UNION ALL ".join([*medians, fit, percentiles_sql()])
 
 
 def _frozen_sql(relation: str) -> str:
