@@ -36,7 +36,7 @@ def build_pattern_words(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> N
 
 
 def finish_patterns(con: duckdb.DuckDBPyConnection, on: date) -> None:
-    """Another profile than the day before is a mark in history and a flip nobody is told of. Also gives a pattern's action where there is no other."""
+    """Gives a pattern's action where there is no other, and adds the flips of another profile than before, which nobody is told of."""
     con.execute(query_sql("pattern", "actions"))
     con.execute(query_sql("pattern", "profile_flips", on=literal(on)))
 
