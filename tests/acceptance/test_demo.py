@@ -16,7 +16,7 @@ from tests.acceptance.terminal import COMMAND, ctrl_c_heard
 from tests.conftest import wait_for
 
 REPORT = {
-    "run_id": None, "as_of": None, "state": None, "seconds": None,
+    "run_id": None, "as_of": None, "state": None, "seconds": None, "connections": None,
     "accounts": {"in_crm", "scored", "not_scored", "excluded", "failed"},
     "csql": {"open", "opened", "closed", "suppressed"},
     "usage": {"rows_in", "rows_done", "rows_set_aside", "tenants_unmatched", "accounts_without_usage"},
