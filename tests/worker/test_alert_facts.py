@@ -7,6 +7,7 @@ import duckdb
 from mappings.load import load
 from mappings.models import Alert, Calendar, Mappings
 from tests.factories import AS_OF, ON, Lake, instant, make_mappings
+from tests.requirements import test_cs_onboarding as onboarding
 from tests.worker.core import Row, by, decide, join, moment, open_lake, rows
 from tests.worker.test_anomaly import every
 from worker.steps._anomaly import leave_anomalies
@@ -232,6 +233,16 @@ def test_cs30_an_overdue_set_up_step_is_told() -> None:
     lake.make_activity("late", kind="onboarding_step", due_on=ON - timedelta(days=1), done_at=None)
     lake.make_activity("done", kind="onboarding_step", due_on=ON - timedelta(days=1))
     assert [(rule, account) for rule, account, _ in shipped(lake)] == [("setup_step_overdue", "late")]
+
+
+def test_cs30_overdue_steps_of_the_plan_are_told_by_name() -> None:
+    accounts = onboarding.Accounts()
+    accounts.add("overdue", date(2026, 10, 31), done=1)  # master (14 days) is done; routes (30 days) were due on 30 November
+    accounts.add("on_track", date(2026, 11, 2), done=1)
+    con = open_lake(accounts.lake)
+    decide(con, onboarding.mappings(alerts={"setup_overdue": load().alerts["setup_overdue"]}))
+    said = "初期設定が期日を過ぎています:routes件(2026/11/30)。設定の打ち合わせをご提案ください"
+    assert flips(con) == [("setup_overdue", "overdue", "true", said)]
 
 
 def test_cs74_alerts_go_to_the_csm_else_the_owner_and_of_a_partners_customer_to_the_partners_owner() -> None:
