@@ -73,6 +73,10 @@ def _policy(checker: Checker, document: Document, policy: CsqlPolicy) -> Iterato
     for path, days in numbers.items():
         if days < 0:
             yield document.fault(path, f"is {days}; days cannot be negative", "write 0 or more")
+    for place, name in enumerate(policy.unmute):
+        if name not in checker.parts.models["csql"]:
+            known = list(checker.parts.models["csql"])
+            yield document.fault(("unmute", place), f"there is no rule `{name}` in csql/", nearest(name, known) or f"known: {', '.join(known)}")
     yield from _open_states(checker, document, policy)
 
 

@@ -189,6 +189,8 @@ RESULTS: dict[str, Column] = {
     "outcome": _c("DOUBLE", "crm", "axis, 0..100"),
     "profile": _c("VARCHAR", "crm", "score profile used"),
     "capped_by": _c("VARCHAR", "crm", "name of the cap that applies; null = none"),
+    "csql_accept_late": _c("BIGINT", "crm", "CSQLs that sales has neither accepted nor returned by their day"),
+    "csql_contact_late": _c("BIGINT", "crm", "CSQLs accepted without a meeting within contact_business_days"),
 }
 
 #: What a share of `priority.yml` may use beyond ACCOUNTS and RESULTS.

@@ -124,6 +124,12 @@ KEYS: dict[str, dict[str, str]] = {
         "accept_business_days": "business days for sales to accept or return",
         "contact_business_days": "business days to the first contact",
         "open_states": "states in which a record counts as open: one per account and product",
+        "mute": "when a rule rests because sales mostly returns what it finds",
+        "unmute": "names of rules that go on whatever sales does with them",
+    },
+    "Mute": {
+        "below_percent": "it rests below this share accepted of those tried; tried = accepted, returned, or lapsed after it was submitted",
+        "tries": "from so many tries on, counted per version of the rule",
     },
     "Gate": {
         "name": "named in rules",
@@ -165,6 +171,7 @@ KEYS: dict[str, dict[str, str]] = {
         "country": "two letters; its public holidays are no business days",
         "closures": "further days off: MM-DD every year, YYYY-MM-DD once",
         "renewal_days": "renewal starts this many days before the notice deadline, or a third of the term if that is less",
+        "fiscal_month": "first month of the customers' budget year; a lead returned for the next one (`next_budget_year`) rests until then",
         "events": "days unlike others",
         "anomaly": "when use counts as low",
     },

@@ -15,6 +15,10 @@ from mappings.models_alerts import Anomaly as Anomaly
 from mappings.models_alerts import CalendarEvent as CalendarEvent
 from mappings.models_base import Model, Name, Sql
 from mappings.models_base import Text as Text
+from mappings.models_csql import CsqlPolicy as CsqlPolicy
+from mappings.models_csql import CsqlRule as CsqlRule
+from mappings.models_csql import Gate as Gate
+from mappings.models_csql import Mute as Mute
 from mappings.models_lift import Lift as Lift
 from mappings.models_patterns import Pattern, UsageStatus
 from mappings.models_routing import Lists, Priority, Routing
@@ -167,43 +171,6 @@ class Score(Model):
     rollup: Literal["none", "products"] = "none"  # products: the account's score is the MRR-weighted mean of its products' scores
 
 
-# --- csql/<name>.yml and csql_policy.yml ---------------------------------------------------------------------------------------------------------
-class CsqlRule(Model):
-    name: Name
-    version: int = Field(ge=1)
-    title: Text
-    motion: Literal["seat", "tier", "cross_sell", "add_on", "referral"]
-    over: Literal["owned", "not_owned"]  # which account x product rows are looked at
-    hypothesis: str = Field(min_length=10)
-    when: Sql
-    persist_days: int = Field(default=14, ge=0)
-    trusted: bool = False  # true: opens as Submitted without a CSM's click
-    gates: list[Name] = Field(default_factory=list)  # beyond the policy's
-    amount: Sql | None = None  # expected extra MRR
-    seats_suggested: Sql | None = None
-    approach: Sql  # 0..100
-    need: Text
-    why_now: Text
-
-
-class Gate(Model):
-    """A condition that must hold (true), or the candidate is suppressed with this reason."""
-
-    name: Name
-    when: Sql
-    text: Text
-    always: bool = True
-
-
-class CsqlPolicy(Model):
-    gates: list[Gate]
-    cooldown_days: dict[Literal["returned", "lost", "declined_twice", "nurture", "expired"], int]
-    expire_days: int = 30
-    accept_business_days: int = 2
-    contact_business_days: int = 5
-    open_states: list[str] = Field(default=["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"])
-
-
 # --- products.yml --------------------------------------------------------------------------------------------------------------------------------
 class Product(Model):
     code: str = Field(min_length=1)
@@ -233,6 +200,7 @@ class Calendar(Model):
     country: str = "JP"
     closures: list[str] = Field(default_factory=lambda: ["12-29", "12-30", "12-31", "01-02", "01-03"])  # MM-DD or YYYY-MM-DD
     renewal_days: int = 90  # renewal starts min(this, a third of the term) before the notice deadline
+    fiscal_month: int = Field(default=4, ge=1, le=12)  # first month of the customers' budget year
     events: list[CalendarEvent] = Field(default_factory=list)
     anomaly: Anomaly = Anomaly()
 

@@ -47,6 +47,8 @@ def run_report(ledger: Ledger, run_id: str) -> dict[str, Any]:
     notes = _notes(run, sums)
     if notes:
         report["notes"] = notes
+    if run.report.get("csql_rules"):
+        report["csql"]["rules"] = run.report["csql_rules"]
     if run.report.get("brake"):
         report["brake"] = run.report["brake"]
     if run.reason:
@@ -73,7 +75,7 @@ def _notes(run: Run, sums: Mapping[str, float]) -> list[str]:
     notes = []
     for name, said in sorted(run.report.items()):
         kind, _, place = name.partition(":")
-        if kind in ("usage_file", "feed", "unseen", "notify"):
+        if kind in ("csql", "usage_file", "feed", "unseen", "notify"):
             notes.append(str(said))
         elif kind == "match":
             notes.append(f"{place}: {said}")

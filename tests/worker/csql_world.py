@@ -15,7 +15,7 @@ from tests.factories import AS_OF, Lake, make_mappings, make_rule
 from tests.worker.core import RELATIONS, decide, moment, open_lake, rows
 from tests.worker.csqls import COOL, customer, own
 from worker.steps._calendar import build_calendar
-from worker.steps._csql import build_signals, decide_csqls
+from worker.steps._csql import build_signals, decide_csqls, load_csqls
 
 ACCOUNTS = ("A1", "A2", "A3")
 #: Furthest last; a record on hold is behind one that somebody works.
@@ -109,7 +109,8 @@ class World:
 
     def decided(self) -> list[dict[str, Any]]:
         at = moment(self.now)
-        build_calendar(self.con, self.mappings.calendar, at.on - timedelta(days=10), at.on + timedelta(days=120))
+        build_calendar(self.con, self.mappings.calendar, at.on - timedelta(days=45), at.on + timedelta(days=120))
+        load_csqls(self.con, RELATIONS, self.mappings, at)
         build_signals(self.con, RELATIONS, self.mappings, at, f"run-{self.now:%m%d%H%M}", "score_history", "signal_history")
         decide_csqls(self.con, RELATIONS, self.mappings, at)
         return rows(self.con, "SELECT * FROM csql_desired ORDER BY external_key")

@@ -31,7 +31,7 @@ def customer(lake: Lake, account: str = "A1", **contract: Any) -> None:
 
 def own(lake: Lake) -> Lake:
     lake.own += ["nurture_until", "need", "health_score", "rule", "opened_on", "accept_by", "approach_score", "during_onboarding"]
-    lake.own += ["merged_into", "currency", "config_version"]
+    lake.own += ["merged_into", "currency", "config_version", "return_reason"]
     return lake
 
 

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from worker.cli import exits
+from worker.cli.leads import csqls
 from worker.cli.lists import portfolio, today
 from worker.cli.local import demo, sandbox
 from worker.cli.operate import approve, deadletters, holds, resync, run, worker
@@ -32,6 +33,7 @@ app.command()(today)
 app.command()(portfolio)
 app.command()(brief)
 app.command()(onboarding)
+app.command()(csqls)
 app.command()(runs)
 app.add_typer(deadletters, name="deadletters")
 app.command()(holds)

@@ -64,7 +64,7 @@ WHERE n.signal AND n.answers AND {{on}} - n.since_on - coalesce(x.days, 0) >= u.
 CREATE OR REPLACE TEMP TABLE q_record AS
 WITH seen AS (
     SELECT c.id AS record_id, coalesce(m.master_id, c.account_id) AS account_id, coalesce(c.product, '') AS product, coalesce(c.state, 'Candidate') AS state,
-           c.external_key, {{created_on}} AS created_on, l.state_on, l.moved, coalesce(l.accepted, false) AS accepted, coalesce(l.was_merged, false) AS was_merged, c.own_nurture_until AS nurture_until,
+           c.external_key, {{created_on}} AS created_on, l.state_on, l.moved, coalesce(l.accepted, false) AS accepted, coalesce(l.was_merged, false) AS was_merged, c.own_nurture_until AS nurture_until, c.own_return_reason AS return_reason,
            c.own_opened_on AS opened_on, c.deleted
     FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id LEFT JOIN q_life AS l ON l.id = c.id
 ), unseen AS (
@@ -76,11 +76,11 @@ WITH seen AS (
       AND NOT EXISTS (FROM seen AS s WHERE s.external_key = w.external_key) AND NOT EXISTS (FROM seen AS s WHERE s.record_id = w.record_id)
     GROUP BY w.record_id, w.external_key
 )
-SELECT record_id, account_id, product, state, external_key, created_on, state_on, coalesce(moved, false) AS moved, accepted, was_merged, nurture_until, opened_on,
+SELECT record_id, account_id, product, state, external_key, created_on, state_on, coalesce(moved, false) AS moved, accepted, was_merged, nurture_until, return_reason, opened_on,
        false AS pending
 FROM seen WHERE NOT coalesce(deleted, false)
 UNION ALL
-SELECT record_id, coalesce(m.master_id, u.account_id), product, state, external_key, created_on, state_on, false, false, false, NULL, created_on, true
+SELECT record_id, coalesce(m.master_id, u.account_id), product, state, external_key, created_on, state_on, false, false, false, NULL, NULL, created_on, true
 FROM unseen AS u LEFT JOIN j_master AS m ON m.id = u.account_id WHERE state IS NOT NULL;
 
 -- name: sequences
@@ -101,20 +101,21 @@ SELECT account_id, product, max(sequence) - CASE WHEN arg_max(real, sequence) TH
 
 -- name: cooldowns
 -- Until when a product is not offered again after a record of it was returned, lost or expired. A day that a person named counts before the default,
--- unless it was over when the record ended: then it belongs to an earlier pause. A record that somebody deleted was declined as well.
+-- unless it was over when the record ended: then it belongs to an earlier pause. Returned for the next budget year: until that begins. A record that somebody deleted was declined as well.
 CREATE OR REPLACE TEMP TABLE q_cooldown AS
 WITH ended AS (
-    SELECT account_id, product, state, coalesce(state_on, created_on) AS closed_on, nurture_until
+    SELECT account_id, product, state, coalesce(state_on, created_on) AS closed_on, nurture_until, return_reason
     FROM q_record WHERE state IN ('Returned', 'Lost', 'Expired')
     UNION ALL
     SELECT coalesce(m.master_id, c.account_id), coalesce(c.product, ''), CASE WHEN c.state IN ('Lost', 'Expired') THEN c.state ELSE 'Returned' END,
-           CASE WHEN c.state IN ('Returned', 'Lost', 'Expired') THEN l.state_on ELSE {{deleted_on}} END, c.own_nurture_until
+           CASE WHEN c.state IN ('Returned', 'Lost', 'Expired') THEN l.state_on ELSE {{deleted_on}} END, c.own_nurture_until, c.own_return_reason
     FROM j_csql AS c LEFT JOIN j_master AS m ON m.id = c.account_id LEFT JOIN q_life AS l ON l.id = c.id
     WHERE c.deleted AND coalesce(c.state, 'Candidate') IN ('Returned', 'Lost', 'Expired', {{open_states}})
 ), refused AS (
-    SELECT *, count(*) FILTER (state IN ('Returned', 'Lost')) OVER (PARTITION BY account_id, product) AS refusals FROM ended
+    SELECT * REPLACE (coalesce(CASE WHEN nurture_until > closed_on THEN nurture_until END,
+                               CASE WHEN state = 'Returned' AND return_reason = 'next_budget_year' THEN {{next_budget_year}} END) AS nurture_until), count(*) FILTER (state IN ('Returned', 'Lost')) OVER (PARTITION BY account_id, product) AS refusals FROM ended
 )
-SELECT account_id, product, max(coalesce(CASE WHEN nurture_until > closed_on THEN nurture_until END, closed_on + CASE
+SELECT account_id, product, max(coalesce(nurture_until, closed_on + CASE
     WHEN state = 'Expired' THEN {{expired}} WHEN refusals >= 2 THEN {{declined_twice}} WHEN state = 'Lost' THEN {{lost}} ELSE {{returned}} END)) AS until
 FROM refused GROUP BY ALL;
 

@@ -75,8 +75,11 @@ CREATE OR REPLACE TEMP VIEW d_row AS
 SELECT a.* EXCLUDE (scope, excluded_why), r.score AS health_score, r.tier AS health_tier, r.trend AS health_trend, r.delta_28d AS health_delta_28d, r.coverage,
        r.deployment, r.adoption, r.engagement, r.outcome, r.profile, r.capped_by, r.state, r.why, r.why_ja, r.score, r.score_uncapped, r.tier, r.trend,
        r.delta_28d, r.config_version, m.title_en AS main_product_title_en, m.title_ja AS main_product_title_ja,
+       coalesce(q.accept_late, 0) AS csql_accept_late, coalesce(q.contact_late, 0) AS csql_contact_late,
        coalesce(y.title_en, 'All products') AS anomaly_product_title_en, coalesce(y.title_ja, '全体') AS anomaly_product_title_ja
 FROM accounts AS a JOIN d_result AS r ON r.account_id = a.account_id LEFT JOIN j_product AS m ON m.product = a.main_product LEFT JOIN j_product AS y ON y.product = a.anomaly_product
+LEFT JOIN (SELECT account_id, count(*) FILTER (accept_late) AS accept_late, count(*) FILTER (contact_late) AS contact_late FROM q_sla GROUP BY account_id) AS q
+       ON q.account_id = a.account_id
 WHERE a.scope = 'in';
 
 -- name: decisions

@@ -3,6 +3,8 @@
 People own every state past Candidate; the worker opens, updates, expires and completes records, and never moves one that a person moved.
 """
 
+from collections.abc import Mapping
+
 import duckdb
 
 from connectors.entities import Entity, columns
@@ -37,6 +39,7 @@ _OWN = {
     "amount": "VARCHAR", "seats_suggested": "VARCHAR", "approach_score": "VARCHAR", "health_score": "VARCHAR", "health_tier": "VARCHAR",
     "coverage": "VARCHAR", "during_onboarding": "VARCHAR", "since_on": "VARCHAR", "accept_by": "VARCHAR", "expires_on": "VARCHAR",
     "currency": "VARCHAR", "config_version": "VARCHAR", "merged_into": "VARCHAR",
+    "return_reason": "VARCHAR",
 }  # fmt: skip
 
 
@@ -101,19 +104,19 @@ def _load_rules(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
 
 
 def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment) -> None:
-    """Temp tables csql_desired and q_account (flag, count and texts per account)."""
+    """Temp tables csql_desired, q_account (flag, count and texts per account) and csqls. Needs what `load_csqls` loads."""
     on, policy = literal(moment.on), mappings.policy
-    _load_records(con, lake, moment)
     days = policy.cooldown_days
     open_states = ", ".join(literal(s) for s in policy.open_states)
     con.execute(
         query_sql(
             "csql", "cooldowns", expired=str(days.get("expired", 0)), lost=str(days.get("lost", 0)), returned=str(days.get("returned", 0)),
             declined_twice=str(days.get("declined_twice", 0)), open_states=open_states,
+            next_budget_year=_next_budget_year("closed_on", mappings),
             deleted_on=f"CAST(timezone({literal(moment.timezone)}, c.modified_at) AS DATE)",
         )
     )  # fmt: skip
-    con.execute(query_sql("csql", "candidates", **_candidate_slots(mappings, moment)))
+    con.execute(query_sql("csql", "candidates", **_candidate_slots(mappings, moment, muted_rules(con, mappings))))
     con.execute(query_sql("csql", "chosen"))
     own = {f"own_{key}": f"o.own_{key}" for key in _OWN}
     accept_by = add_business_days_sql(on, policy.accept_business_days)
@@ -121,10 +124,12 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     con.execute(
         query_sql(
             "csql_life", "open_records", on=on, open_states=open_states, expire_days=expire_days, nurture_days=str(days.get("nurture", 45)),
-            own_rule="j.own_rule", order=", ".join(literal(s) for s in _open_order(mappings)),
+            own_rule="j.own_rule", next_budget_year=_next_budget_year("r.state_on", mappings),
+            order=", ".join(literal(s) for s in _open_order(mappings)),
         )
     )  # fmt: skip
     con.execute(query_sql("csql", "desired", on=on, expire_days=expire_days, accept_by=accept_by, **own))
+    con.execute(query_sql("csql_life", "csql_list", open_states=open_states))
     order = _open_order(mappings)
     words = {lang: case_sql("f.top.state", [(s, literal(STATE_WORDS.get(s, (s, s))[i])) for s in order]) for i, lang in enumerate(("en", "ja"))}
     con.execute(
@@ -135,13 +140,28 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     )  # fmt: skip
 
 
+def _next_budget_year(day: str, mappings: Mappings) -> str:
+    """The first day of the budget year after a day."""
+    month = mappings.calendar.fiscal_month
+    return f"make_date(year({day}) + CASE WHEN month({day}) >= {month} THEN 1 ELSE 0 END, {month}, 1)"
+
+
+def muted_rules(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> dict[str, tuple[int, int]]:
+    """Rule -> (accepted, tried) of those whose present version is mostly returned. Needs q_result."""
+    mute, versions = mappings.policy.mute, {f"{r.name} v{r.version}": r.name for r in _rules(mappings)}
+    found = con.execute(f"SELECT rule, accepted, tried FROM q_result WHERE tried >= {mute.tries} AND accepted * 100 < {mute.below_percent} * tried")
+    rows = {versions[rule]: (int(accepted), int(tried)) for rule, accepted, tried in found.fetchall() if rule in versions}
+    return {name: counts for name, counts in sorted(rows.items()) if name not in mappings.policy.unmute}
+
+
 def _open_order(mappings: Mappings) -> list[str]:
     """The open states, furthest last; those that only this firm has come after ours."""
     states = mappings.policy.open_states
     return [s for s in STATE_ORDER if s in states] + [s for s in states if s not in STATE_ORDER]
 
 
-def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: Moment) -> None:
+def load_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment) -> None:
+    """Temp tables j_csql, q_life, q_record, q_sequence, q_sla and q_result: the records as they stand. Needs j_master and calendar."""
     relation = lake.crm[Entity.CSQL]
     present = columns_of(con, relation)
     exprs = {name: f"r.{name}" for name in columns(Entity.CSQL)}
@@ -156,9 +176,12 @@ def _load_records(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: M
         )
     )  # fmt: skip
     con.execute(query_sql("csql", "sequences", writes=lake.writes, csql_keys=lake.csql_keys))
+    contact_by = add_business_days_sql("l.accepted_on", mappings.policy.contact_business_days)
+    con.execute(query_sql("csql_life", "sla", on=literal(moment.on), contact_by=contact_by))
+    con.execute(query_sql("csql_life", "rule_results"))
 
 
-def _candidate_slots(mappings: Mappings, moment: Moment) -> dict[str, str]:
+def _candidate_slots(mappings: Mappings, moment: Moment, muted: Mapping[str, tuple[int, int]]) -> dict[str, str]:
     rules = _rules(mappings)
 
     def per_rule(expr: str, kind: str) -> str:
@@ -173,14 +196,17 @@ def _candidate_slots(mappings: Mappings, moment: Moment) -> dict[str, str]:
     for lang in ("en", "ja"):
         slots[f"need_{lang}"] = case_sql("rule", [(r.name, text_sql(getattr(r.need, lang), lang)) for r in rules])
         slots[f"why_{lang}"] = case_sql("rule", [(r.name, text_sql(getattr(r.why_now, lang), lang)) for r in rules])
-    return slots | {"gates": ", ".join(_gates(mappings, moment))}
+    return slots | {"gates": ", ".join(_gates(mappings, moment, muted))}
 
 
-def _gates(mappings: Mappings, moment: Moment) -> list[str]:
+def _gates(mappings: Mappings, moment: Moment, muted: Mapping[str, tuple[int, int]]) -> list[str]:
     """Each gate as an expression: null where it holds or does not apply, else its name and texts. Null of its condition counts as not holding."""
     cool = {"en": "not to be offered again before {cooldown_until:date}", "ja": "{cooldown_until:date}まではご提案を控える期間です"}
     words = ", ".join(f"'{lang}': {text_sql(text, lang)}" for lang, text in cool.items())
     gates = [f"CASE WHEN cooldown_until > {literal(moment.on)} THEN {{'name': 'cooldown', {words}}} END"]
+    for name, (accepted, tried) in muted.items():
+        en, ja = f"the rule rests: sales accepted {accepted} of {tried}", f"このルールは休止中です(営業の受諾{tried}件中{accepted}件)"
+        gates.append(f"CASE WHEN rule = {literal(name)} THEN {{'name': 'muted', 'en': {literal(en)}, 'ja': {literal(ja)}}} END")
     for gate in mappings.policy.gates:
         rules = [r.name for r in _rules(mappings) if gate.always or gate.name in r.gates]
         if rules:

@@ -16,7 +16,8 @@ from worker.steps._assign import assign
 from worker.steps._brake import brake
 from worker.steps._calendar import build_calendar
 from worker.steps._crm import load_masters
-from worker.steps._csql import build_signals, decide_csqls
+from worker.steps._csql import build_signals, decide_csqls, load_csqls
+from worker.steps._csql_book import csql_report
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._merged import inherited
 from worker.steps._part_history import KEEPING, keep_past, leave_past, start_past, with_past
@@ -41,9 +42,10 @@ def decide_accounts(
     Closing scores of earlier dates only: run again on the same day it replaces today's entry and advances no counter.
     """
     load_catalogue(con, mappings)
-    build_calendar(con, mappings.calendar, moment.on - timedelta(days=10), moment.on + timedelta(days=120))
+    build_calendar(con, mappings.calendar, moment.on - timedelta(days=45), moment.on + timedelta(days=120))
     load_masters(con, lake.crm[Entity.ACCOUNT])
     lake = inherited(con, lake, mappings.calendar.timezone)
+    load_csqls(con, lake, mappings, moment)
     _decide_tiers(con, mappings, moment, run_id, lake.score_history)
     decide_products(con, lake, mappings, moment, run_id, full=full)
     build_signals(con, lake, mappings, moment, run_id, lake.score_history, lake.signal_history)
@@ -79,6 +81,7 @@ def _decide_tiers(con: duckdb.DuckDBPyConnection, mappings: Mappings, moment: Mo
         )
     )  # fmt: skip
     con.execute(query_sql("decide", "history", on=on, run_id=literal(run_id), as_of=literal(moment.as_of)))
+    con.execute(query_sql("csql_life", "no_sla"))
     con.execute(query_sql("decide", "row"))
 
 
@@ -141,14 +144,19 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     if first:
         con.execute("INSERT INTO history BY NAME SELECT * FROM past_history")
         con.execute("INSERT INTO signals BY NAME SELECT * FROM past_signals")
-    for table in ("decisions", "csql_desired", "flips", "history", "signals", "product_history", "families", "renewal_steps"):
+    for table in ("decisions", "csql_desired", "flips", "history", "signals", "product_history", "families", "renewal_steps", "csqls"):
         leave(con, ctx.folder, table)
     leave(con, ctx.folder, "assignments")
     leave(con, ctx.folder, "assigned", order="ORDER BY account_id")
     report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))
     leave_json(ctx.folder, "brake.json", report.as_dict())
     stops = report.why and not (ctx.run.dry_run or ctx.mappings.scope.shadow)
-    return Outcome(stats=_stats(con), statements=_keys(ctx, con), report=circle_note(con), brake=report.as_dict() if stops else None)
+    return Outcome(
+        stats=_stats(con),
+        statements=_keys(ctx, con),
+        report={**circle_note(con), **csql_report(con, ctx.mappings)},
+        brake=report.as_dict() if stops else None,
+    )
 
 
 def _with(relation: str, past: str) -> str:

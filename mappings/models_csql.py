@@ -1,0 +1,52 @@
+"""Models of CSQL rules and of the policy that holds for all of them."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mappings.models_base import Model, Name, Sql, Text
+
+
+class CsqlRule(Model):
+    name: Name
+    version: int = Field(ge=1)
+    title: Text
+    motion: Literal["seat", "tier", "cross_sell", "add_on", "referral"]
+    over: Literal["owned", "not_owned"]  # which account x product rows are looked at
+    hypothesis: str = Field(min_length=10)
+    when: Sql
+    persist_days: int = Field(default=14, ge=0)
+    trusted: bool = False  # true: opens as Submitted without a CSM's click
+    gates: list[Name] = Field(default_factory=list)  # beyond the policy's
+    amount: Sql | None = None  # expected extra MRR
+    seats_suggested: Sql | None = None
+    approach: Sql  # 0..100
+    need: Text
+    why_now: Text
+
+
+class Gate(Model):
+    """A condition that must hold (true), or the candidate is suppressed with this reason."""
+
+    name: Name
+    when: Sql
+    text: Text
+    always: bool = True
+
+
+class Mute(Model):
+    """A rule whose leads sales mostly returns opens nothing more, until it has a new version or is listed under `unmute`."""
+
+    below_percent: float = Field(default=20, ge=0, le=100)  # accepted of those that sales decided on or let lapse
+    tries: int = Field(default=20, ge=1)
+
+
+class CsqlPolicy(Model):
+    gates: list[Gate]
+    cooldown_days: dict[Literal["returned", "lost", "declined_twice", "nurture", "expired"], int]
+    expire_days: int = 30
+    accept_business_days: int = 2
+    contact_business_days: int = 5
+    open_states: list[str] = Field(default=["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"])
+    mute: Mute = Mute()
+    unmute: list[Name] = Field(default_factory=list)  # rules that go on whatever sales does with them

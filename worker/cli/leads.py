@@ -1,0 +1,64 @@
+"""Command for sales and CS leads: csqls."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from worker.cli import exits
+from worker.cli.common import err, out, print_json, runtime, settings
+from worker.cli.lists import NO_RUN
+from worker.cli.operate import Json
+from worker.cli.summary import safe
+from worker.csqls import Csqls, Row, open_csqls
+
+
+def csqls(late: Annotated[bool, typer.Option("--late", help="Only those past their day.")] = False, as_json: Json = False) -> int:
+    """Open CSQLs by rank, with state and deadlines, and what sales made of each rule; as the last full run left them.
+
+    Examples: scoresync csqls · scoresync csqls --late · scoresync csqls --json
+    """
+    with runtime(settings()) as opened:
+        found = open_csqls(opened, late=late)
+    if found is None:
+        err.print(NO_RUN)
+        return exits.WRONG_INPUT
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print_csqls(found)
+    return exits.DONE
+
+
+def _print_csqls(found: Csqls) -> None:
+    table = Table("#", "approach", "CSQL", "account", "state", "deadline")
+    for row in found.rows:
+        score = "" if row["approach_score"] is None else str(row["approach_score"])
+        table.add_row(str(row["rank"]), score, safe(row["title"] or row["product"]), safe(row["account_id"]), safe(row["state"]), _deadline(row))
+    out.print(table if found.rows else "No CSQL is open.")
+    if found.rules:
+        _print_rules(found.rules)
+    out.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC (run {found.run_id}).")
+
+
+def _deadline(row: Row) -> str:
+    """What is due next, by the state the record is in."""
+    match row["state"]:
+        case "Candidate":
+            return f"expires {row['expires_on']}"
+        case "Submitted":
+            return f"accept by {row['accept_by']}" + (" (late)" if row["accept_late"] else "")
+        case "Accepted" if row["contact_by"] is not None or row["contact_late"]:
+            return f"contact by {row['contact_by'] or 'long ago'}" + (" (late)" if row["contact_late"] else "")
+        case "Nurture":
+            return f"on hold until {row['hold_until']}"
+    return ""
+
+
+def _print_rules(rules: list[Row]) -> None:
+    table = Table("rule", "tried", "accepted", "met", "won", "returned", "without reason", "")
+    for row in rules:
+        counts = [f"{row[name]} ({row[f'{name}_percent']} %)" if row["tried"] else str(row[name]) for name in ("accepted", "met", "won")]
+        rests = "rests" if row["muted"] else ""
+        table.add_row(safe(row["rule"]), str(row["tried"]), *counts, str(row["returned"]), str(row["without_reason"]), rests)
+    out.print(table)
