@@ -23,8 +23,8 @@ ACCOUNTS = 24
 MOVERS = range(10)  # accounts that the first run at the terminal would move from tier 4 to 2
 NAMES = ("会社", "佐藤", "株式会社")
 COMMANDS = (
-    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "today", "portfolio", "brief", "onboarding", "runs", "deadletters list",
-    "deadletters retry", "holds", "approve", "worker",
+    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "today", "portfolio", "csqls", "brief", "onboarding", "runs",
+    "deadletters list", "deadletters retry", "holds", "approve", "worker",
 )  # fmt: skip
 REPORT = {
     "accounts": {"in_crm", "scored", "not_scored", "excluded", "failed"},
