@@ -286,6 +286,21 @@ def test_runs_are_listed_and_shown(desk: Desk) -> None:
     assert "65" in explained.out
 
 
+def test_cs92_lists_and_portfolio_come_from_the_last_full_run(desk: Desk, tmp_path: Path) -> None:
+    elsewhere = desk.elsewhere(tmp_path / "before")
+    for command in ("today", "portfolio"):
+        before = elsewhere.say(command)
+        assert (before.code, "No full run has ended yet" in before.err) == (2, True)
+    listed = desk.say("today", "--json")
+    assert listed.code == 0
+    assert [row["rank"] for row in listed.json["rows"]] == [*range(1, len(listed.json["rows"]) + 1)]  # one owner has them all
+    assert desk.say("today", "--csm", "005000000000ZZZ").out.startswith("Nobody has")
+    told = desk.say("portfolio", "--json")
+    assert told.code == 0
+    assert sum(row["accounts"] for row in told.json["dimensions"] if row["dimension"] == "segment") == ACCOUNTS
+    assert desk.say("portfolio", "--on", "2026-01-01").code == 0
+
+
 def test_usage_rows_set_aside_are_1(desk: Desk, tmp_path: Path) -> None:
     given = shutil.copytree(desk.mappings, tmp_path / "mappings")
     crm = given / "crm" / "salesforce.yml"
