@@ -275,7 +275,7 @@ def test_runs_are_listed_and_shown(desk: Desk) -> None:
     assert (ran.code, ran.json["calls"]["writes"]) == (0, 0)
     for group, names in REPORT.items():
         assert set(ran.json[group]) == names
-    assert {"run_id", "as_of", "state", "seconds", *REPORT} == set(ran.json)
+    assert {"run_id", "as_of", "state", "seconds", "connections", *REPORT} == set(ran.json)
     listed = desk.say("runs", "--json").json
     assert listed[0]["run_id"] == ran.json["run_id"]
     assert ran.json["run_id"] in desk.say("runs").out
