@@ -221,3 +221,16 @@ def test_cs17_a_merged_parent_is_its_survivor_and_a_churned_child_is_out() -> No
     found = by(con, "decisions")
     # (400 x 39 + 100 x 56 + 400 x 39) / 900 = 40.89
     assert (found["P"]["parent_score"], found["B2"]["parent_score"], "L" in found) == (41, None, False)
+
+
+@pytest.mark.parametrize("rollup", ["none", "products"])
+def test_cs17_an_exception_is_no_score_where_no_product_is_scored(rollup: str) -> None:
+    """No usage, no touch, a churn notice that holds at 10: there is nothing to hold, so there is no number."""
+    lake = Lake()
+    lake.make_account("A1", churn_notice_on=ON - timedelta(days=3))
+    lake.make_contract("A1", seats=None)
+    con = open_lake(lake)
+    notice = Cap(name="notice", when="churn_notice_on is not null", cap=10, text=make_text("notice"))
+    decide(con, mappings_of(rollup, caps=[notice]))
+    own = by(con, "decisions")["A1"]
+    assert (own["state"], own["score"], own["product_score"], own["tier"]) == ("not_scored", None, None, None)

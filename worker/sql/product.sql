@@ -155,7 +155,8 @@ WITH mixed AS (
 )
 SELECT s.account_id, CASE WHEN s.state = 'frozen' THEN s.state WHEN r.account_id IS NULL THEN 'not_scored' ELSE 'scored' END AS state,
        s.why, s.why_ja, s.profile, s.stage, CASE WHEN s.state <> 'frozen' THEN r.score_uncapped END AS score_uncapped,
-       CASE WHEN s.state <> 'frozen' THEN CAST(round_even(CAST(least(r.score_uncapped, coalesce({{cap}}, r.score_uncapped)) AS DECIMAL(12, 9)), 0) AS BIGINT)
+       CASE WHEN s.state <> 'frozen' AND r.score_uncapped IS NOT NULL
+            THEN CAST(round_even(CAST(least(r.score_uncapped, coalesce({{cap}}, r.score_uncapped)) AS DECIMAL(12, 9)), 0) AS BIGINT)
             END AS score, s.capped_by,
        CASE WHEN s.state <> 'frozen' THEN round_even(m.deployment, 6) END AS deployment, CASE WHEN s.state <> 'frozen' THEN round_even(m.adoption, 6) END AS adoption,
        CASE WHEN s.state <> 'frozen' THEN round_even(m.engagement, 6) END AS engagement, CASE WHEN s.state <> 'frozen' THEN round_even(m.outcome, 6) END AS outcome,
@@ -265,7 +266,9 @@ WITH named AS (
     FROM d_product AS p LEFT JOIN j_product AS g ON g.product = p.product GROUP BY p.account_id
 )
 SELECT r.account_id, n.product_scores_en, n.product_scores_ja,
-       CAST(round_even(CAST(least(m.score_uncapped, coalesce({{cap}}, m.score_uncapped)) AS DECIMAL(12, 9)), 0) AS BIGINT) AS product_score,
+       -- least() passes over a null: without a mean the exception's bound would stand there as a score
+       CASE WHEN m.score_uncapped IS NOT NULL
+            THEN CAST(round_even(CAST(least(m.score_uncapped, coalesce({{cap}}, m.score_uncapped)) AS DECIMAL(12, 9)), 0) AS BIGINT) END AS product_score,
        CASE WHEN n.scored > 1 THEN n.worst.en || ' ' || n.worst.score END AS worst_product_en,
        CASE WHEN n.scored > 1 THEN n.worst.ja || ' ' || n.worst.score || '点' END AS worst_product_ja,
        f.score AS parent_score, f.worst_name || ' ' || f.worst_score AS parent_lowest_en, f.worst_name || '様 ' || f.worst_score || '点' AS parent_lowest_ja
