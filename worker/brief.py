@@ -176,8 +176,7 @@ def _months(con: duckdb.DuckDBPyConnection, on: date, slots: dict[str, str]) -> 
 
 def _scores(con: duckdb.DuckDBPyConnection, lake: LakeRelations, account: str) -> list[dict[str, Any]]:
     """Every date on which something about the score changed, oldest first."""
-    found = _rows(con, query_sql("explain", "history", history=lake.score_history, account=literal(account), limit="400"))
-    return [{"on": r["on_"], "score": r["score"]} for r in reversed(found)]
+    return _rows(con, query_sql("brief", "scores", history=lake.score_history, account=literal(account)))
 
 
 def _onboarding(con: duckdb.DuckDBPyConnection, folder: Path, row: Row, account: str, lang: str) -> dict[str, Any] | None:

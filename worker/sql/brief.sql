@@ -39,3 +39,6 @@ GROUP BY m.on_ ORDER BY m.on_
 -- name: csqls
 SELECT DISTINCT ON (external_key) title_{{lang}} AS title, need_{{lang}} AS need, why_now_{{lang}} AS why_now, state
 FROM {{csql_desired}} WHERE account_id = {{account}} AND state <> 'Expired' AND title_{{lang}} IS NOT NULL ORDER BY external_key LIMIT {{limit}}
+
+-- name: scores
+SELECT on_ AS "on", arg_max(score, as_of) AS score FROM {{history}} WHERE account_id = {{account}} GROUP BY on_ ORDER BY on_
