@@ -107,7 +107,7 @@ SELECT account_id, segment, profile, champion_left_on, churn_notice_on, p1_open_
        CASE WHEN fed THEN round_even(100.0 * (users_28d - users_prev_28d) / nullif(users_prev_28d, 0), 6) END AS active_user_trend,
        (DATE '2026-12-01' - last_touch_on)::DOUBLE AS recent_touch, (p1_open + escalated_open)::DOUBLE AS support_friction,
        (DATE '2026-12-01' - last_decision_maker_on)::DOUBLE AS decision_maker_contact,
-       CASE WHEN answers >= 2 AND nps_last_on >= DATE '2026-06-04' THEN round_even(nps, 6) END AS nps,
+       CASE WHEN nps_last_on >= DATE '2026-06-04' THEN round_even(nps, 6) END AS nps, answers,
        round_even(change, 6) AS outcome_change, outcome_last_on, (DATE '2026-12-01' - outcome_last_on)::DOUBLE AS outcome_recency
 FROM account;
 -- parts
@@ -123,7 +123,7 @@ FROM (SELECT account_id, segment, profile, unnest([
     {'n': 8, 'i': 'recent_touch', 'a': 'engagement', 'v': recent_touch, 'p': CASE WHEN recent_touch >= 91 THEN 0.0 WHEN recent_touch >= 46 THEN 50 WHEN recent_touch >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'renewal' THEN 10 ELSE 3 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': recent_touch IS NOT NULL},
     {'n': 7, 'i': 'support_friction', 'a': 'engagement', 'v': support_friction, 'p': CASE WHEN support_friction >= 2 THEN 0.0 WHEN support_friction >= 1 THEN 30 ELSE 100 END, 'w': CASE profile WHEN 'renewal' THEN 11 WHEN 'onboarding' THEN 2 ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': support_friction IS NOT NULL},
     {'n': 9, 'i': 'decision_maker_contact', 'a': 'engagement', 'v': decision_maker_contact, 'p': CASE WHEN decision_maker_contact >= 181 THEN 0.0 WHEN decision_maker_contact >= 91 THEN 50 WHEN decision_maker_contact >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'renewal' THEN 7 WHEN 'adoption' THEN 3 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': decision_maker_contact IS NOT NULL},
-    {'n': 10, 'i': 'nps', 'a': 'engagement', 'v': nps, 'p': greatest(0, least(1, (nps - 4) / 5)) * 100, 'w': CASE profile WHEN 'renewal' THEN 2 WHEN 'adoption' THEN 1 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': nps IS NOT NULL},
+    {'n': 10, 'i': 'nps', 'a': 'engagement', 'v': nps, 'p': greatest(0, least(1, (nps - 4) / 5)) * 100, 'w': CASE profile WHEN 'renewal' THEN 2 WHEN 'adoption' THEN 1 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 25 END, 'ok': nps IS NOT NULL AND answers >= 2},
     {'n': 11, 'i': 'outcome_change', 'a': 'outcome', 'v': outcome_change, 'p': greatest(0, least(1, outcome_change / 40)) * 100, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 4 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 20 END, 'ok': outcome_change IS NOT NULL AND outcome_last_on >= DATE '2025-12-01'},
     {'n': 12, 'i': 'outcome_recency', 'a': 'outcome', 'v': outcome_recency, 'p': CASE WHEN outcome_recency >= 181 THEN 50.0 WHEN outcome_recency >= 0 THEN 100 ELSE 0 END, 'w': CASE profile WHEN 'onboarding' THEN NULL ELSE 1 END, 'aw': CASE profile WHEN 'renewal' THEN 30 ELSE 20 END, 'ok': outcome_recency IS NOT NULL AND outcome_last_on >= DATE '2025-12-01'}
 ]) AS x FROM value) AS t(account_id, segment, profile, x), LATERAL (SELECT x.n AS place, x.i AS indicator, x.a AS axis, x.v AS value, x.p AS points, x.w AS weight, x.aw AS axis_weight, x.ok AS present)
@@ -153,7 +153,7 @@ FROM part AS p JOIN axis AS a ON a.account_id = p.account_id AND a.axis = p.axis
 CREATE TEMP TABLE middle AS SELECT segment, profile, indicator, median(points) AS median_points FROM weighed WHERE enough
 GROUP BY ALL HAVING count(points) >= 5;
 COPY (SELECT account_id, indicator, axis, value, points,
-             CASE WHEN points IS NULL THEN CASE WHEN value IS NULL THEN 'no_data' ELSE 'stale' END END AS missing_why, weight_effective, median_points
+             CASE WHEN points IS NULL THEN CASE WHEN value IS NULL THEN 'no_data' WHEN indicator = 'nps' THEN 'too_few' ELSE 'stale' END END AS missing_why, weight_effective, median_points
       FROM weighed LEFT JOIN middle USING (segment, profile, indicator)) TO '{{out}}/parts.parquet' (FORMAT parquet, COMPRESSION zstd);
 -- reasons
 CREATE TEMP TABLE reason AS
@@ -165,7 +165,8 @@ WITH moved AS (
 SELECT account_id, any_value(worst) AS worst, arg_min(x, (-above, lighter, indicator)) FILTER (points > 50 AND indicator IS DISTINCT FROM worst.indicator) AS best
 FROM moved LEFT JOIN low USING (account_id) GROUP BY ALL;
 CREATE TEMP TABLE missing AS
-SELECT account_id, string_agg(title_en, ', ' ORDER BY place) AS why, string_agg(title_ja, '、' ORDER BY place) AS why_ja
+SELECT account_id, string_agg(title_en || CASE WHEN indicator = 'nps' AND value IS NOT NULL THEN ' (too few answers)' ELSE '' END, ', ' ORDER BY place) AS why,
+       string_agg(title_ja || CASE WHEN indicator = 'nps' AND value IS NOT NULL THEN '(回答数不足)' ELSE '' END, '、' ORDER BY place) AS why_ja
 FROM part JOIN (VALUES {{titles}}) AS t(indicator, title_en, title_ja) USING (indicator) WHERE points IS NULL GROUP BY ALL;
 -- tiers
 CREATE TEMP TABLE result AS

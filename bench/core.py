@@ -61,7 +61,7 @@ _FIELDS = (
     "health_tier", "health_score", "notice_on", "seat_use", "deployment", "adoption", "engagement", "outcome", "cause", "csql_flag",
     "csql_open_count", "score_profile", "main_reason", "strength", "next_action", "data_status",
 )  # fmt: skip
-_WHERE = {"changes": f"object = 'account' AND field IN {_FIELDS}", "signals": "NOT starts_with(rule, 'alert/')"}
+_WHERE = {"changes": f"object = 'account' AND field IN {_FIELDS}", "signals": "NOT contains(rule, '/')"}
 
 
 def shipped_mappings() -> Mappings:
