@@ -111,6 +111,7 @@ def test_the_second_run_changes_nothing(demo: tuple[dict[str, Any], SandboxContr
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # two whole demos
 def test_the_same_seed_gives_the_same_scores(tmp_path: Path) -> None:
     found = []
     for name in ("one", "two"):
