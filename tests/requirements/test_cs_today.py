@@ -145,7 +145,7 @@ def test_cs92_the_command_shows_rank_reasons_and_next_action_and_counts_whom_nob
 
 # --- the shipped formula -------------------------------------------------------------------------------------------------------------------------
 def test_cs92_the_shipped_points_by_hand() -> None:
-    """Notice in 28 days 30 x 1.0, no score 0, two alerts' worth of P1 15 x 1.0, 600,000 a month 10 x 1.0: 55 of 100, band 2."""
+    """Notice in 28 days 30 x 1.0, no score 0, two alerts' worth of P1 (which raises an alert of its own) 15 x 1.0, 600,000 a month 10 x 1.0: 55 of 100, band 2."""
     lake = Lake()
     lake.make_account(csm_id="U1")
     lake.make_contract(mrr=600_000, notice_on=ON + timedelta(days=28))
@@ -154,7 +154,7 @@ def test_cs92_the_shipped_points_by_hand() -> None:
     decide(con, load())
     (got,) = rows(con, "SELECT priority, points, reasons FROM assigned")
     assert (got["priority"], got["points"]) == (201, 55)
-    assert [r["en"] for r in got["reasons"]] == ["Notice deadline 29 Dec 2026", "Open: 1 urgent cases, 0 alerts", "600,000 a month"]
+    assert [r["en"] for r in got["reasons"]] == ["Notice deadline 29 Dec 2026", "Urgent cases open: 1; alerts: 1", "600,000 a month"]
 
 
 def test_cs92_the_field_is_on_the_record() -> None:
