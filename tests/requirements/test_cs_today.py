@@ -145,7 +145,10 @@ def test_cs92_the_command_shows_rank_reasons_and_next_action_and_counts_whom_nob
 
 # --- the shipped formula -------------------------------------------------------------------------------------------------------------------------
 def test_cs92_the_shipped_points_by_hand() -> None:
-    """Notice in 28 days 30 x 1.0, no score 0, two alerts' worth of P1 (which raises an alert of its own) 15 x 1.0, 600,000 a month 10 x 1.0: 55 of 100, band 2."""
+    """Notice in 28 days 30 x 1.0, no score 0, an urgent case 15 x 1.0, 600,000 a month 10 x 1.0: 55 of 100, band 2.
+
+    The urgent case raises an alert of its own.
+    """
     lake = Lake()
     lake.make_account(csm_id="U1")
     lake.make_contract(mrr=600_000, notice_on=ON + timedelta(days=28))
