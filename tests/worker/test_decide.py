@@ -276,6 +276,27 @@ def test_an_exception_that_holds_the_score_is_the_main_reason() -> None:
     )
 
 
+def test_the_next_action_of_an_exception_that_holds_the_score_comes_first() -> None:
+    cap = Cap(
+        name="few_touches",
+        when="touches_90d < 2",
+        cap=30,
+        text=make_text("few touches"),
+        action=make_text("Call after {touches_90d} touch", "ご連絡ください"),
+    )
+    profiles = make_mappings().score.profiles
+    held = worded(one_account(), make_mappings(score=Score(name="health", profiles=profiles, caps=[cap])))
+    assert (held["next_action_en"], held["next_action_ja"]) == ("Call after 1 touch", "ご連絡ください")
+    # one that does not lower the score, or has no action, leaves the step of the weakest measure
+    plain = worded(one_account(), make_mappings())["next_action_en"]
+    for other in (cap.model_copy(update={"cap": 90}), cap.model_copy(update={"action": None})):
+        assert (
+            worded(one_account(), make_mappings(score=Score(name="health", profiles=profiles, caps=[other])))["next_action_en"]
+            == plain
+            != held["next_action_en"]
+        )
+
+
 def test_data_status_names_coverage_and_what_no_source_brings() -> None:
     profile = make_profile(deployment=(40, {"seats_held": 1}), adoption=(40, {"events_held": 1}), outcome=(20, {"results": 1}))
     found = make_mappings().indicators | {"results": make_indicator("results", "outcome", "outcome", "outcomes")}

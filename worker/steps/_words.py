@@ -43,13 +43,15 @@ def reason_slots(mappings: Mappings) -> dict[str, str]:
         action = case_sql("worst.indicator", [(i.name, text_sql(getattr(i.action, lang), lang, _slots("worst"))) for i in _all(mappings)])
         caps = case_sql("capped_by", [(c.name, text_sql(getattr(c.text, lang), lang)) for c in mappings.score.caps])
         slots |= {f"main_reason_{lang}": f"coalesce(CASE WHEN {held_sql()} IS NOT NULL THEN {caps} END, {low})"}
-        slots |= {f"strength_{lang}": high, f"next_action_{lang}": action, f"exception_{lang}": caps}
+        held = case_sql("capped_by", [(c.name, text_sql(getattr(c.action, lang), lang)) for c in mappings.score.caps if c.action])
+        slots |= {f"next_action_{lang}": f"coalesce(CASE WHEN {held_sql()} IS NOT NULL THEN {held} END, {action})"}
+        slots |= {f"strength_{lang}": high, f"exception_{lang}": caps}
     return slots
 
 
 def setup_slots(mappings: Mappings) -> dict[str, str]:
-    """Indicators whose next action is the next step of onboarding, with its day and material, where a plan knows one."""
-    return {"setup_indicators": ", ".join(literal(i.name) for i in _all(mappings) if i.feed == "setup") or "NULL"}
+    """Indicators whose next action is the next step of onboarding, with its day and material, where a plan knows one and no exception holds."""
+    return {"setup_indicators": ", ".join(literal(i.name) for i in _all(mappings) if i.feed == "setup") or "NULL", "held": held_sql()}
 
 
 def _all(mappings: Mappings) -> list[Indicator]:
