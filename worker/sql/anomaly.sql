@@ -1,11 +1,17 @@
--- name: pairs
--- Grain: account (by its number), product, rhythm it is judged by, slot and place. Product '' = the export names none.
-CREATE OR REPLACE TEMP TABLE a_use AS
-SELECT t.n, coalesce(u.product, t.line_product, '') AS product, s.rhythm, s.slot, s.place, CAST(sum(u.events) AS DOUBLE) AS events, min(u.day) AS first_day
+-- name: used
+-- Every row of use in the days looked at, narrow: account number, number of the product ('' = the export names none), day, events.
+CREATE OR REPLACE TEMP TABLE a_used AS
+SELECT t.n, k.k, u.day, u.events
 FROM ({{days}}) AS u JOIN j_tenant AS t ON t.source = u.source AND t.tenant_key = u.tenant_key
-JOIN a_day AS s ON s.day = u.day
-JOIN a_product AS g ON g.product = coalesce(u.product, t.line_product, '') AND g.rhythm = s.rhythm
-WHERE t.acct IS NOT NULL AND t.kind = 'events' AND u.day BETWEEN {{first}} AND {{end}} AND u.day <= u.feed_day AND u.events > 0 GROUP BY ALL;
+JOIN a_key AS k ON k.product = coalesce(u.product, t.line_product, '')
+WHERE t.acct IS NOT NULL AND t.kind = 'events' AND u.day BETWEEN {{first}} AND {{end}} AND u.day <= u.feed_day AND u.events > 0;
+
+-- name: pairs
+-- Grain: account (by its number), product, rhythm it is judged by, slot and place; of one share of the accounts.
+CREATE OR REPLACE TEMP TABLE a_use AS
+SELECT u.n, g.product, s.rhythm, s.slot, s.place, CAST(sum(u.events) AS DOUBLE) AS events, min(u.day) AS first_day
+FROM a_used AS u JOIN a_key AS k ON k.k = u.k JOIN a_day AS s ON s.day = u.day JOIN a_product AS g ON g.product = k.product AND g.rhythm = s.rhythm
+WHERE u.n % {{shares}} = {{share_no}} GROUP BY ALL;
 
 -- name: earlier
 -- What earlier runs left per account and product: its newest row.
@@ -35,7 +41,7 @@ FROM free AS f LEFT JOIN used AS u ON u.n = f.n AND u.product = f.product AND u.
 -- name: judged
 -- Grain: account, product, rhythm. `normal`: what this window usually holds, weekday by weekday (daily), or one usual close (monthly_close).
 -- `low`: what is already low for this account: its tenth percentile, or three robust deviations below its middle, whichever is less.
-CREATE OR REPLACE TEMP TABLE a_judged AS
+CREATE OR REPLACE TEMP TABLE a_judged_part AS
 WITH weekday AS (
     SELECT acct, product, rhythm, {{medians}} FROM a_slot_use WHERE slot > 0 GROUP BY ALL
 ), level AS (
@@ -56,6 +62,19 @@ SELECT t.*, coalesce(NOT t.muted AND t.now_ < {{share}} * t.low AND t.low - t.no
 FROM today AS t JOIN a_slot_use AS s ON s.acct = t.acct AND s.product = t.product AND s.rhythm = t.rhythm AND s.slot = 0
 JOIN weekday AS w ON w.acct = t.acct AND w.product = t.product AND w.rhythm = t.rhythm;
 
+-- name: kept_judged
+-- What `states` asks for: what is low, or was when last looked at.
+SELECT j.* FROM a_judged_part AS j
+WHERE j.bad OR EXISTS (FROM a_earlier AS e WHERE e.newest.active AND e.account_id = j.acct AND e.product = j.product AND e.rhythm = j.rhythm)
+
+-- name: kept_now
+SELECT s.acct, s.product, s.rhythm, s.muted, {{sum_e}} AS now_ FROM a_slot_use AS s
+WHERE s.slot = 0 AND (EXISTS (FROM a_judged_part AS j WHERE j.bad AND j.acct = s.acct AND j.product = s.product AND j.rhythm = s.rhythm)
+       OR EXISTS (FROM a_earlier AS e WHERE e.newest.active AND e.account_id = s.acct AND e.product = s.product AND e.rhythm = s.rhythm))
+
+-- name: done
+DROP TABLE a_used; DROP TABLE a_use; DROP TABLE a_slot_use; DROP TABLE a_judged_part;
+
 -- name: states
 -- Grain: account in scope and product owned whose use is low, or was when last looked at. While it is low, the level it is measured against stays
 -- that of the day it began, so that a low that lasts does not become its own normal.
@@ -68,8 +87,7 @@ WITH pair AS (
            p.product = '' OR coalesce(o.owned, false) AS owned
     FROM pair AS p LEFT JOIN a_judged AS j ON j.acct = p.acct AND j.product = p.product AND j.rhythm = p.rhythm
     LEFT JOIN a_earlier AS e ON e.account_id = p.acct AND e.product = p.product AND e.rhythm = p.rhythm
-    LEFT JOIN (SELECT acct, product, rhythm, muted, {{sum_e}} AS now_ FROM a_slot_use AS s WHERE slot = 0) AS z
-           ON z.acct = p.acct AND z.product = p.product AND z.rhythm = p.rhythm
+    LEFT JOIN a_now AS z ON z.acct = p.acct AND z.product = p.product AND z.rhythm = p.rhythm
     LEFT JOIN j_owned AS o ON o.acct = p.acct AND o.product = p.product
 )
 SELECT acct AS account_id, product, rhythm, was,

@@ -2,7 +2,8 @@
 
 `daily` products are judged over the last five business days against the same weekdays of the weeks before; `monthly_close` ones over 38 days
 (no month's close lies further from the next, holidays included) against whole closes, each from the 16th to the 15th; `yearly` ones not at all.
-Days of declared events are no business days here. Kept in memory: 13 weeks x 5 days of numbers per account and product that is used.
+Days of declared events are no business days here. Judged are SHARE_ACCOUNTS at a time: 13 weeks x 5 days of numbers per account and product that is
+used, and medians over them, which DuckDB cannot spill. The rows of use themselves are narrow and can be.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pyarrow as pa
 from mappings.models import Calendar, CalendarEvent, Mappings
 from worker.sql import literal, query_sql
 from worker.steps._calendar import business_days
-from worker.steps._relations import LakeRelations, Moment
+from worker.steps._relations import LakeRelations, Moment, scalar
 from worker.steps._usage import Windows, days_sql
 
 #: rhythm of a product -> what it is judged by. A close is also judged by the week: use that is spread over the month is missed sooner that way, and
@@ -25,6 +26,10 @@ JUDGED_BY = {"daily": ("daily",), "monthly_close": ("daily", "monthly_close"), "
 PLACES = 5
 #: Days that always hold a whole month's close. Measured on 2026 and 2027: the fifth business day of April and of May lie 35 days apart.
 CLOSE_DAYS = 38
+
+
+#: Accounts judged at a time: 200,000 at once did not fit into 768 MB.
+SHARE_ACCOUNTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -45,22 +50,34 @@ def build_anomalies(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mapping
     end = literal(windows.end or moment.on)
     con.execute(query_sql("anomaly", "earlier", history=lake.anomaly_history, on=literal(moment.on)))
     if slots:
-        sum_e = " + ".join(f"coalesce(s.e{j}, 0)" for j in range(1, PLACES + 1))
         first = min(s.first for s in slots)
-        con.execute(query_sql("anomaly", "pairs", days=days_sql(con, lake, "t.tenant_key IS NOT NULL"), first=literal(first), end=end))
-        con.execute(query_sql("anomaly", "slots", sums=_each("max(CASE WHEN place = {j} THEN events END) AS e{j}"), places=_each(_PLACE)))
-        con.execute(
-            query_sql(
-                "anomaly", "judged", end=end, medians=_each("median(e{j}) AS m{j}"), sum_e=sum_e, sum_m=_each(_USUAL, " + "),
-                since=_since_sql(mappings, slots),
-                share=str(mappings.calendar.anomaly.share), sigmas=str(mappings.calendar.anomaly.sigmas),
-            )
-        )  # fmt: skip
-        con.execute(query_sql("anomaly", "states", sum_e=sum_e))
+        con.execute(query_sql("anomaly", "used", days=days_sql(con, lake, "t.tenant_key IS NOT NULL"), first=literal(first), end=end))
+        shares = -(-int(str(scalar(con, "SELECT count(*) FROM j_number") or 1)) // SHARE_ACCOUNTS) or 1
+        for share_no in range(shares):
+            _judge(con, mappings, slots, end, shares, share_no)
+        con.execute(query_sql("anomaly", "done"))
+        con.execute(query_sql("anomaly", "states"))
     else:
         con.execute(query_sql("anomaly", "none" if past else "carried"))
     noted = "e.first_day <= s.since_on AND e.last_day >= s.since_on - 7 AND coalesce(e.account_id, s.account_id) = s.account_id "
     con.execute(query_sql("anomaly", "worst", end=end, noted=noted + "AND coalesce(e.product, s.product) = s.product"))
+
+
+def _judge(con: duckdb.DuckDBPyConnection, mappings: Mappings, slots: list[Slot], end: str, shares: int, share_no: int) -> None:
+    """Adds one share of the accounts to a_judged and a_now."""
+    sum_e = " + ".join(f"coalesce(s.e{j}, 0)" for j in range(1, PLACES + 1))
+    con.execute(query_sql("anomaly", "pairs", shares=str(shares), share_no=str(share_no)))
+    con.execute(query_sql("anomaly", "slots", sums=_each("max(CASE WHEN place = {j} THEN events END) AS e{j}"), places=_each(_PLACE)))
+    con.execute(
+        query_sql(
+            "anomaly", "judged", end=end, medians=_each("median(e{j}) AS m{j}"), sum_e=sum_e, sum_m=_each(_USUAL, " + "),
+            since=_since_sql(mappings, slots),
+            share=str(mappings.calendar.anomaly.share), sigmas=str(mappings.calendar.anomaly.sigmas),
+        )
+    )  # fmt: skip
+    kept = {"a_judged": query_sql("anomaly", "kept_judged"), "a_now": query_sql("anomaly", "kept_now", sum_e=sum_e)}
+    for table, query in kept.items():
+        con.execute(f"INSERT INTO {table} {query}" if share_no else f"CREATE OR REPLACE TEMP TABLE {table} AS {query}")
 
 
 _PLACE = "CASE WHEN list_contains(f.places, {j}) THEN coalesce(u.e{j}, 0) END AS e{j}"
@@ -141,6 +158,8 @@ def _load(con: duckdb.DuckDBPyConnection, mappings: Mappings, slots: list[Slot])
     """a_day (day, rhythm, slot, place), a_slot (rhythm, slot, first_day, last_day, places), a_product (product, rhythm), a_mute and a_note."""
     products = [(p.code, r) for p in mappings.products.products for r in JUDGED_BY[p.rhythm]] + [("", "daily")]
     put_rows(con, "a_product", [{"product": p, "rhythm": r} for p, r in products], {"product": pa.string(), "rhythm": pa.string()})
+    keys = [{"product": p, "k": k} for k, p in enumerate(dict.fromkeys(p for p, _ in products))]
+    put_rows(con, "a_key", keys, {"product": pa.string(), "k": pa.int16()})
     day = {"rhythm": pa.string(), "slot": pa.int32(), "place": pa.int32(), "day": pa.date32()}
     put_rows(con, "a_day", [{"rhythm": s.rhythm, "slot": s.slot, "place": j, "day": d} for s in slots for j, d in s.days], day)
     slot = {"rhythm": pa.string(), "slot": pa.int32(), "first_day": pa.date32(), "last_day": pa.date32(), "places": pa.list_(pa.int32())}
