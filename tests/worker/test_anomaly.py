@@ -144,3 +144,16 @@ def test_cs39_the_window_of_a_close_holds_one_wherever_holidays_fall() -> None:
         for before, after in itertools.pairwise(days)
     )
     assert longest == 35 < CLOSE_DAYS
+
+
+def test_accounts_judged_in_shares_are_judged_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three of these five stop on 10 June; the week after it is judged two accounts at a time, and all at once."""
+    series: dict[str, tuple[str, Series]] = {
+        f"{name}_{n}": ("attendance", (lambda day: 40 if day in WORKING and day < STOP else 0) if name == "stop" else every(40))
+        for n, name in enumerate(("stop", "goes_on", "stop", "goes_on", "stop"))
+    }
+    week = (STOP, date(2026, 6, 17))
+    whole = judge(series, mappings_of(), *week)
+    assert sorted(account for account, rows in whole.items() if rows) == ["stop_0", "stop_2", "stop_4"]
+    monkeypatch.setattr("worker.steps._anomaly.SHARE_ACCOUNTS", 2)
+    assert judge(series, mappings_of(), *week) == whole
