@@ -69,8 +69,8 @@ def shipped_mappings() -> Mappings:
     found = load(Path(shipped.__file__).parent)
     history = found.score.history.model_copy(update={"backfill_days": 0})
     brake = Brake(tier_moves_percent=100, csql_opened=10**9)
-    # onboarding and renewal have no direct baseline: both sides leave them out
-    none = {"onboarding": {}, "renewal": Renewal(), "self_success": SelfSuccess()}
+    # onboarding, renewal and patterns have no direct baseline: both sides leave them out
+    none = {"onboarding": {}, "renewal": Renewal(), "self_success": SelfSuccess(), "patterns": {}}
     return found.model_copy(update={"score": found.score.model_copy(update={"brake": brake, "history": history}), **none})
 
 
