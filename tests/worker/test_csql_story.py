@@ -53,6 +53,7 @@ def test_cs57_whatever_happens_no_move_is_undone_and_none_is_doubled(tables: tup
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(5400)  # about half an hour of CPU
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(story=STORIES)
 def test_cs57_the_same_over_many_more_stories(tables: tuple[duckdb.DuckDBPyConnection, Mappings], story: list[Any]) -> None:
