@@ -6,6 +6,7 @@ import sys
 import typer
 
 from worker.cli import exits
+from worker.cli.alerting import alerts
 from worker.cli.leads import csqls
 from worker.cli.lists import portfolio, today
 from worker.cli.local import demo, sandbox
@@ -34,6 +35,7 @@ app.command()(portfolio)
 app.command()(brief)
 app.command()(onboarding)
 app.command()(csqls)
+app.command()(alerts)
 app.command()(runs)
 app.add_typer(deadletters, name="deadletters")
 app.command()(holds)

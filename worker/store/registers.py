@@ -269,6 +269,14 @@ def put_flips(ledger: Ledger, flips: Sequence[Flip]) -> list[Executable]:
     return list(ledger.inserts(flip, rows, on=("rule", "account_id", "product", "on_", "value")))
 
 
+def told_flips(ledger: Ledger, accounts: Sequence[str] | None = None) -> list[Flip]:
+    """Beginnings of alerts (value `true`) that anybody was to be told, newest day last; of these accounts, or of all."""
+    query = select(flip).where(flip.c.value == "true").order_by(flip.c.on_, flip.c.id)
+    if accounts is not None:
+        query = query.where(flip.c.account_id.in_(accounts))
+    return [Flip(**row._mapping) for row in ledger.rows(query)]
+
+
 def closings(ledger: Ledger, before: date | None = None) -> list[date]:
     """Dates closed by full runs, ascending; `before` is exclusive."""
     query = select(closing.c.on_).order_by(closing.c.on_)
