@@ -126,6 +126,13 @@ KEYS: dict[str, dict[str, str]] = {
         "open_states": "states in which a record counts as open: one per account and product",
         "mute": "when a rule rests because sales mostly returns what it finds",
         "unmute": "names of rules that go on whatever sales does with them",
+        "guard": "when more CSQLs beside fewer onboardings in time are warned of",
+    },
+    "Guard": {
+        "days": "length of each of the two periods compared",
+        "settled": "onboardings with an answer in each period, before their rates are compared",
+        "csqls": "CSQLs handed over in the later period, before anything is said",
+        "fall_points": "percentage points that the share in time must have fallen",
     },
     "Mute": {
         "below_percent": "it rests below this share accepted of those tried; tried = accepted, returned, or lapsed after it was submitted",

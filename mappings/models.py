@@ -18,6 +18,7 @@ from mappings.models_base import Text as Text
 from mappings.models_csql import CsqlPolicy as CsqlPolicy
 from mappings.models_csql import CsqlRule as CsqlRule
 from mappings.models_csql import Gate as Gate
+from mappings.models_csql import Guard as Guard
 from mappings.models_csql import Mute as Mute
 from mappings.models_lift import Lift as Lift
 from mappings.models_patterns import Pattern, UsageStatus

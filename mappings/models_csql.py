@@ -41,6 +41,15 @@ class Mute(Model):
     tries: int = Field(default=20, ge=1)
 
 
+class Guard(Model):
+    """Two periods are compared, per CSM, per team and for everybody: more CSQLs while fewer onboardings end in time is warned of."""
+
+    days: int = Field(default=90, ge=7)  # length of each period
+    settled: int = Field(default=5, ge=1)  # onboardings with an answer in each, before their rates are compared
+    csqls: int = Field(default=3, ge=1)  # CSQLs handed over in the later one
+    fall_points: float = Field(default=10, gt=0)  # percentage points
+
+
 class CsqlPolicy(Model):
     gates: list[Gate]
     cooldown_days: dict[Literal["returned", "lost", "declined_twice", "nurture", "expired"], int]
@@ -50,3 +59,4 @@ class CsqlPolicy(Model):
     open_states: list[str] = Field(default=["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"])
     mute: Mute = Mute()
     unmute: list[Name] = Field(default_factory=list)  # rules that go on whatever sales does with them
+    guard: Guard = Guard()

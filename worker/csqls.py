@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from worker.guard import read_guard
 from worker.runtime import Runtime
 from worker.sql import literal
 from worker.store.engine import open_engine
@@ -15,12 +16,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Csqls:
-    """`rows`: one per open record, best moment first, with its deadlines; `rules`: results per rule and version, none before sales decided."""
+    """`rows`: one per open record, best moment first, with its deadlines; `rules`: results per rule and version, none before sales decided;
+    `guard`: CSQLs beside onboardings in time, of everybody, teams and CSMs.
+    """
 
     run_id: str
     as_of: datetime
     rows: list[Row]
     rules: list[Row]
+    guard: list[Row]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,6 +45,7 @@ def open_csqls(opened: Runtime, *, late: bool = False) -> Csqls | None:
         )
         names = [column[0] for column in answer.description]
         rows: list[Row] = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        guard = [row for row in read_guard(con, folder) if row["kind"] != "month"]
     finally:
         con.close()
-    return Csqls(run.id, run.as_of, rows, list(run.report.get("csql_rules", [])))
+    return Csqls(run.id, run.as_of, rows, list(run.report.get("csql_rules", [])), guard)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mappings.models import Mappings
+from worker.guard import read_guard
 from worker.items import RunKind, RunState
 from worker.runtime import Runtime
 from worker.sql import literal, query_sql
@@ -39,7 +40,8 @@ def report(con: Any, folder: Path, mappings: Mappings, since: date | None, as_of
     found["csm"] = [row | {"csqls_open": csqls.get(row["name"], 0)} for row in found["csm"]]
     whole = _rows(con, query_sql("onboarding_report", "grouped", by="'all'"))
     own = _rows(con, query_sql("onboarding_report", "self_success", days=str(mappings.self_success.days), **files))[0]
-    return {"all": whole[0] if whole else None, "by": found, "self_success": own | {"target_percent": list(mappings.self_success.target_percent)}}
+    targeted = own | {"target_percent": list(mappings.self_success.target_percent)}
+    return {"all": whole[0] if whole else None, "by": found, "self_success": targeted, "guard": read_guard(con, folder)}
 
 
 def _rows(con: Any, sql: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import duckdb
 
 from mappings.models import Mappings
 from mappings.models_routing import Forecast, Load, TouchTarget
+from worker.guard import read_guard, warned
 from worker.runtime import Runtime
 from worker.sql import ident, literal, query_sql
 from worker.steps._lake import open_relations
@@ -44,6 +45,7 @@ class Portfolio:
     teams_on: date
     teams: list[Row]
     dimensions: list[Row]
+    guard: list[Row]
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,10 +78,11 @@ def read_portfolio(con: duckdb.DuckDBPyConnection, folder: Path, mappings: Mappi
     load = [_measured(row, routing.load) for row in _rows(con, _load_sql(routing.load))]
     growth = _rows(con, query_sql("portfolio", "growth", months=str(routing.forecast.trailing_months)))
     forecast = forecast_rows(growth, routing.forecast, today)
+    guard = [row for row in read_guard(con, folder) if row["kind"] != "month"]
     return Portfolio(
         run_id=run_id,
         as_of=as_of,
-        warnings=_warnings(mix, routing.touch.tolerance, questioned, load, forecast),
+        warnings=_warnings(mix, routing.touch.tolerance, questioned, load, forecast) + warned(guard),
         mix=mix,
         high_touch_low_price=questioned,
         load=load,
@@ -88,6 +91,7 @@ def read_portfolio(con: duckdb.DuckDBPyConnection, folder: Path, mappings: Mappi
         teams_on=on or today,
         teams=_rows(con, query_sql("portfolio", "teams_then", history="assignment_history", on=literal(on or today))),
         dimensions=[row for name, column in _DIMENSIONS.items() for row in _rows(con, _dimension_sql(name, column))],
+        guard=guard,
     )
 
 

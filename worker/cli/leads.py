@@ -7,7 +7,7 @@ from rich.table import Table
 
 from worker.cli import exits
 from worker.cli.common import err, out, print_json, runtime, settings
-from worker.cli.lists import NO_RUN
+from worker.cli.lists import GUARD, NO_RUN, print_rows
 from worker.cli.operate import Json
 from worker.cli.summary import safe
 from worker.csqls import Csqls, Row, open_csqls
@@ -38,6 +38,8 @@ def _print_csqls(found: Csqls) -> None:
     out.print(table if found.rows else "No CSQL is open.")
     if found.rules:
         _print_rules(found.rules)
+    if found.guard:
+        print_rows(GUARD, found.guard)
     out.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC (run {found.run_id}).")
 
 

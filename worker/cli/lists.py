@@ -16,6 +16,8 @@ from worker.portfolio import Portfolio
 from worker.portfolio import portfolio as portfolio_report
 from worker.today import Row, Today, todays_lists
 
+#: Title of the guard's table.
+GUARD = "CSQLs beside onboardings in time"
 NO_RUN = "No full run has ended yet: `scoresync run --full` decides the lists."
 
 
@@ -92,14 +94,15 @@ def _print_portfolio(found: Portfolio) -> None:
         "Partners": found.partners,
         f"Teams on {found.teams_on}": found.teams,
         "Dimensions": found.dimensions,
+        GUARD: found.guard,
     }
     for title, rows in tables.items():
         if rows:
-            _print_rows(title, rows)
+            print_rows(title, rows)
     out.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC (run {found.run_id}).")
 
 
-def _print_rows(title: str, rows: list[Row]) -> None:
+def print_rows(title: str, rows: list[Row]) -> None:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from worker.cli import exits
 from worker.cli.common import err, out, print_json, runtime, settings
+from worker.cli.lists import GUARD, print_rows
 from worker.cli.operate import Json
 from worker.cli.summary import safe
 
@@ -92,6 +93,8 @@ def _print(found: dict[str, Any]) -> None:
             counts = [r[k] for k in ("started", "completed", "on_time", "late", "day_unknown", "with_overdue_steps")]
             table.add_row(safe(r["name"]), *map(str, counts), _percent(r), *([str(r["csqls_open"])] if guard else []))
         out.print(table)
+    if found["guard"]:
+        print_rows(GUARD, found["guard"])
     own, (low, high) = found["self_success"], found["self_success"]["target_percent"]
     out.print(f"Self-success candidates: {own['candidates']} of {own['new']} new customers (in practice {low:g}-{high:g} %).")
 

@@ -18,6 +18,7 @@ from worker.steps._calendar import build_calendar
 from worker.steps._crm import load_masters
 from worker.steps._csql import build_signals, decide_csqls, load_csqls
 from worker.steps._csql_book import csql_report
+from worker.steps._guard import leave_guard
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._merged import inherited
 from worker.steps._part_history import KEEPING, keep_past, leave_past, start_past, with_past
@@ -148,13 +149,14 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         leave(con, ctx.folder, table)
     leave(con, ctx.folder, "assignments")
     leave(con, ctx.folder, "assigned", order="ORDER BY account_id")
+    guarded = leave_guard(con, lake, ctx.mappings, moment, ctx.folder) if whole else {}
     report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))
     leave_json(ctx.folder, "brake.json", report.as_dict())
     stops = report.why and not (ctx.run.dry_run or ctx.mappings.scope.shadow)
     return Outcome(
         stats=_stats(con),
         statements=_keys(ctx, con),
-        report={**circle_note(con), **csql_report(con, ctx.mappings)},
+        report={**circle_note(con), **csql_report(con, ctx.mappings), **guarded},
         brake=report.as_dict() if stops else None,
     )
 
