@@ -93,6 +93,7 @@ def _core_rows(found: dict[str, Any]) -> list[Row]:
     size = f"{found['accounts']:,} accounts, {found['usage_rows']:,} usage rows"
     rows = [
         _row(f"join + score + decide + diff, {size}", sides["baseline"], sides["ours"], found["ratio"], found["cpu_ratio"], HOLD["core"]),
+        _row("ours with all that is shipped, against ours with what the baseline has", sides["ours"], sides["everything"], *found["all_ratios"], None),
         _row(
             f"the same, {found['accounts_changed']:,} accounts changed; against ours in full",
             sides["ours"], sides["increment"], found["increment_ratio"], found["increment_cpu_ratio"], HOLD["increment"],
@@ -152,9 +153,9 @@ def _memory(what: str, theirs: dict[str, Any], ours: dict[str, Any]) -> Row:
 _ROWS: dict[str, Callable[[dict[str, Any]], list[Row]]] = {"core": _core_rows, "bulk": _bulk_rows, "ingest": _ingest_rows, "hubspot": _hubspot_rows}
 
 
-def _row(what: str, baseline: dict[str, Any], ours: dict[str, Any], ratio: float, cpu_ratio: float, hold: float) -> Row:
+def _row(what: str, baseline: dict[str, Any], ours: dict[str, Any], ratio: float, cpu_ratio: float, hold: float | None) -> Row:
     walls = [f"{side['wall_s']:.2f} s" for side in (baseline, ours)]
-    return what, walls[0], walls[1], f"{ratio:.2f} (CPU {cpu_ratio:.2f})", _held(ratio, hold)
+    return what, walls[0], walls[1], f"{ratio:.2f} (CPU {cpu_ratio:.2f})", _held(ratio, hold) if hold else ""
 
 
 def _held(ratio: float, hold: float) -> str:

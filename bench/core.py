@@ -28,6 +28,7 @@ from mappings.columns import FEEDS
 from mappings.load import load
 from mappings.models import Brake, Mappings
 from mappings.models_onboarding import Renewal, SelfSuccess
+from mappings.models_routing import Lists, Priority, Routing
 from mappings.snapshot import config_version
 from worker import log
 from worker.items import Item, LakeFile, NewItem, Outcome, Run, RunKind, RunState, StepContext
@@ -64,14 +65,20 @@ _FIELDS = (
 _WHERE = {"changes": f"object = 'account' AND field IN {_FIELDS}", "signals": "NOT contains(rule, '/')"}
 
 
-def shipped_mappings() -> Mappings:
+def everything() -> Mappings:
     """The shipped mappings with the brake open: here nobody is there to approve a run that opens thousands of CSQLs."""
     found = load(Path(shipped.__file__).parent)
     history = found.score.history.model_copy(update={"backfill_days": 0})
     brake = Brake(tier_moves_percent=100, csql_opened=10**9)
-    # onboarding, renewal and patterns have no direct baseline: both sides leave them out
-    none = {"onboarding": {}, "renewal": Renewal(), "self_success": SelfSuccess(), "patterns": {}}
-    return found.model_copy(update={"score": found.score.model_copy(update={"brake": brake, "history": history}), **none})
+    return found.model_copy(update={"score": found.score.model_copy(update={"brake": brake, "history": history})})
+
+
+def like_baseline() -> Mappings:
+    """The same without what has no direct baseline: scores of products, alerts and the anomalies they ask for, patterns, plans, lists, routing."""
+    found = everything()
+    plans = {"onboarding": {}, "renewal": Renewal(), "self_success": SelfSuccess(), "patterns": {}, "alerts": {}}
+    lists = {"priority": Priority(), "routing": Routing(), "lists": Lists()}
+    return found.model_copy(update={"score": found.score.model_copy(update={"per_product": False}), **plans, **lists})
 
 
 def settings(folder: Path, turn: str) -> Settings:
@@ -89,13 +96,15 @@ def _step(name: str, work: Callable[[StepContext, Item], Outcome]) -> Any:
     return SimpleNamespace(__name__=name, plan=lambda _ctx: [NewItem("all")], run=work)
 
 
-def _work(folder: Path, turn: str, steps: dict[str, Any], kind: RunKind, as_of: Any) -> tuple[Run, dict[str, float]]:
+def _work(
+    folder: Path, turn: str, steps: dict[str, Any], kind: RunKind, as_of: Any, mappings: Callable[[], Mappings] = like_baseline
+) -> tuple[Run, dict[str, float]]:
     """A run of these steps, and its wall clock in seconds by step; 'all' = from its first item to its end, 'cpu' = of this process meanwhile."""
     given = settings(folder, turn)
     log.configure(given)
     runtime = Runtime.open(given, steps=steps, open_crm=_no_crm)
     try:
-        run_id = start_run(runtime, shipped_mappings(), kind, as_of=as_of)
+        run_id = start_run(runtime, mappings(), kind, as_of=as_of)
         before, cpu = time.perf_counter(), time.process_time()
         run = finish_run(runtime, run_id)
         seconds = {"all": time.perf_counter() - before, "cpu": time.process_time() - cpu}
@@ -217,10 +226,10 @@ def _blank(table: str, own: list[str]) -> str:
 STEPS: dict[str, Any] = {"join": join, "score": score, "decide": decide, "diff": diff}
 
 
-def ours(folder: Path, turn: str, kind: RunKind = RunKind.FULL) -> dict[str, Any]:
+def ours(folder: Path, turn: str, kind: RunKind = RunKind.FULL, mappings: Callable[[], Mappings] = like_baseline) -> dict[str, Any]:
     _fork_ledger(folder, turn)
     steps = STEPS if kind == RunKind.FULL else {"load": _step("load", _load_changed), **STEPS}
-    run, seconds = _work(folder, turn, steps, kind, made.AS_OF)
+    run, seconds = _work(folder, turn, steps, kind, made.AS_OF, mappings)
     os.rename(folder / turn / "runs" / run.id, folder / turn / "out")
     return {"wall_s": seconds.pop("all") - seconds.get("load", 0.0), "cpu_s": seconds.pop("cpu"), "steps_s": seconds}
 
@@ -255,7 +264,7 @@ def baseline(folder: Path, turn: str) -> dict[str, Any]:
     out = folder / turn / "out"
     out.mkdir(parents=True)
     text = (Path(__file__).parent / "baseline_core.sql").read_text(encoding="utf-8")
-    found = shipped_mappings()
+    found = like_baseline()
     slots = {"out": str(out)} | {f"version_{p.name}": config_version(found, p.name) for p in found.score.profiles}
     slots |= _word_slots(found)
     for table in ("usage_tenant_day", "usage_user_days", "usage_snapshot", "crm_account", "crm_contract", "crm_contact", "crm_activity", "crm_ticket",
@@ -291,6 +300,7 @@ def child(side: str, folder: Path, turn: str) -> None:
         return
     sides: dict[str, Callable[[], dict[str, Any]]] = {
         "ours": lambda: ours(folder, turn),
+        "everything": lambda: ours(folder, turn, mappings=everything),
         "increment": lambda: ours(folder, turn, RunKind.INCREMENT),
         "baseline": lambda: baseline(folder, turn),
     }
@@ -316,10 +326,10 @@ def measure(accounts: int, usage_rows: int, rounds: int, say: Callable[[str], No
     with tempfile.TemporaryDirectory(prefix="bench-core-") as name:
         folder = Path(name)
         (folder / "base").mkdir()
-        made.make_lake(folder / "lake", accounts, usage_rows, shipped_mappings(), say)
+        made.make_lake(folder / "lake", accounts, usage_rows, like_baseline(), say)
         say("running the night before")
         run_child("bench.core", "prepare", name, "base")
-        turns: dict[str, list[dict[str, Any]]] = {"baseline": [], "ours": [], "increment": []}
+        turns: dict[str, list[dict[str, Any]]] = {"baseline": [], "ours": [], "everything": [], "increment": []}
         for turn in range(rounds):
             for side, found in turns.items():
                 say(f"{side}, turn {turn + 1} of {rounds}")
@@ -332,6 +342,7 @@ def measure(accounts: int, usage_rows: int, rounds: int, say: Callable[[str], No
     return {
         "accounts": accounts, "usage_rows": usage_rows, "lake_mib": lake_mib, "rows_compared": rows, "accounts_changed": changed,
         "sides": {side: vars(found) for side, found in sides.items()},
+        "all_ratios": (sides["everything"].wall_s / full.wall_s, sides["everything"].cpu_s / full.cpu_s),
         "ratio": full.wall_s / sides["baseline"].wall_s, "cpu_ratio": full.cpu_s / sides["baseline"].cpu_s,
         "increment_ratio": sides["increment"].wall_s / full.wall_s, "increment_cpu_ratio": sides["increment"].cpu_s / full.cpu_s,
     }  # fmt: skip
@@ -341,7 +352,7 @@ def peak(accounts: int, usage_rows: int, say: Callable[[str], None]) -> float:
     """Peak resident memory in MiB of our side alone at another size."""
     with tempfile.TemporaryDirectory(prefix="bench-core-") as name:
         (Path(name) / "base").mkdir()
-        made.make_lake(Path(name) / "lake", accounts, usage_rows, shipped_mappings(), say)
+        made.make_lake(Path(name) / "lake", accounts, usage_rows, like_baseline(), say)
         say(f"running {accounts:,} accounts for their peak memory")
         run_child("bench.core", "prepare", name, "base")
         return float(run_child("bench.core", "ours", name, "ours-0")["peak_mib"])

@@ -153,6 +153,10 @@ def _score(checker: Checker, document: Document, score: Score) -> Iterator[Fault
         yield from checker.text(document, ("caps", place, "text"), cap.text, "cap", ("account", "main_reason"))
         if cap.action is not None:
             yield from checker.text(document, ("caps", place, "action"), cap.action, "cap", ("account", "next_action"))
+    if score.rollup == "products" and not score.per_product:
+        yield document.fault(
+            ("rollup",), "the account is to be the mean of its products, which are not scored", "set per_product: true, or rollup: none"
+        )
     edges = score.tiers.edges
     if not 100 > edges[0] > edges[1] > edges[2] > edges[3] > 0:
         yield document.fault(

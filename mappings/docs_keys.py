@@ -62,6 +62,7 @@ KEYS: dict[str, dict[str, str]] = {
         "brake": "when a run stops and asks before it writes",
         "override_days": "most days ahead that a person's score may end",
         "usage_status": "what is written as the status of use: the first whose condition holds",
+        "per_product": "whether each product of an account gets a score of its own; false spares a third of the time of scoring",
         "rollup": "none: the account is scored by its own row, the products' scores stand beside; products: their MRR-weighted mean is its score",
     },
     "Profile": {

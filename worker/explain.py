@@ -155,7 +155,7 @@ def explain(
     pairs, records = _pairs(con, folder, account_id), literal(account_id)
     records = ", ".join([records, *(literal(row["record_id"]) for row in pairs)])
     if product is not None:
-        decision, parts = _product(con, folder, mine, product)
+        decision, parts = _product(con, folder, mine, product, mappings)
         changes, sources = [], of_product(sources, product)
     return Explanation(
         account_id=account_id,
@@ -212,8 +212,10 @@ def _source_rows(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
     return rows | {"usage": _rows(con, query_sql("explain", "usage", **slots, days=days_sql(con, lake, tenants)))}
 
 
-def _product(con: duckdb.DuckDBPyConnection, folder: Path, mine: str, product: str) -> tuple[Row, list[Row]]:
-    """The scores and parts of one product. LookupError names the products there are."""
+def _product(con: duckdb.DuckDBPyConnection, folder: Path, mine: str, product: str, mappings: Mappings) -> tuple[Row, list[Row]]:
+    """The scores and parts of one product. LookupError names the products there are, or says that none is scored."""
+    if not mappings.score.per_product:
+        raise LookupError("Products have no scores of their own: set `per_product: true` in scores/health.yml and run again.")
     owned = {row["product"]: row for row in _optional(con, folder, "product_scores", mine)}
     if product not in owned:
         raise LookupError(f"The account has no open line of {product!r}; its products are {', '.join(sorted(owned)) or 'none'}.")

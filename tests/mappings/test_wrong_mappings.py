@@ -56,6 +56,7 @@ CASES = [
     ("unknown_mapping_kind", SEAT, "kind: linear", "kind: linera", "mapping", "must be one of.*`linear`"),
     ("unknown_key_in_union", SALESFORCE, "currency: {const: JPY}", "currency: {const: JPY, konst: 1}",
      "entities.contract.0.columns.currency.konst", "unknown key"),
+    ("mean_of_nothing", HEALTH, "per_product: true", "rollup: products\nper_product: false", "rollup", "not scored.*per_product: true"),
     # --- SQL
     ("bad_sql", SEAT, "expression: seat_use", "expression: seat_use +", "expression", "is not SQL"),
     ("unknown_column", SEAT, "expression: seat_use", "expression: seat_usee", "expression", "unknown column `seat_usee`.*`seat_use`"),

@@ -7,6 +7,7 @@ import pytest
 
 from mappings.models import CalendarEvent
 from tests.worker.anomaly_year import WORKING, Series, judge, mappings_of, month_place, noise
+from worker.steps import _anomaly
 from worker.steps._anomaly import CLOSE_DAYS, spans
 
 STOP = date(2026, 6, 10)  # a Wednesday
@@ -157,3 +158,32 @@ def test_accounts_judged_in_shares_are_judged_the_same(monkeypatch: pytest.Monke
     assert sorted(account for account, rows in whole.items() if rows) == ["stop_0", "stop_2", "stop_4"]
     monkeypatch.setattr("worker.steps._anomaly.SHARE_ACCOUNTS", 2)
     assert judge(series, mappings_of(), *week) == whole
+
+
+def test_who_is_not_looked_at_closely_is_not_low(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random series that fall by random shares on random days, over the New Year's and the May holidays: the same with and without the first pass.
+
+    Without it (everybody is a candidate) each window of everybody is judged day by day, which is the rule itself.
+    """
+    random = noise("candidates")
+    series: dict[str, tuple[str, Series]] = {}
+    for n in range(60):
+        draw = drawn(f"c{n}", random.choice((3, 20, 80)), random.choice((0, 4, 15)))
+        fall, share = date(2026, 4, 1 + random.randrange(28)), random.choice((0.0, 0.3, 0.6, 0.7, 1.0))
+        begins = random.choice((date(2025, 6, 1), date(2026, 1, 20), date(2026, 3, 9)))
+        close = random.random() < 0.4
+        series[f"c{n}"] = ("expense" if close else "attendance", _falling(draw, begins, fall, share, close))
+    days = (date(2026, 4, 24), date(2026, 5, 14))
+    filtered = judge(series, mappings_of(), *days)
+    assert sum(bool(rows) for rows in filtered.values()) > 5  # some are low
+    monkeypatch.setattr(_anomaly, "_candidate_slots", lambda *_: {"now": "0", "tenth": "1e18", "share": "1", "sigmas": "0"})
+    assert judge(series, mappings_of(), *days) == filtered
+
+
+def _falling(draw: Series, begins: date, fall: date, share: float, close: bool) -> Series:
+    def events(day: date) -> int:
+        if day < begins or (close and not (-3 <= month_place(day) <= 5)):
+            return 0
+        return round(draw(day) * (share if day >= fall else 1))
+
+    return events

@@ -1,16 +1,44 @@
+-- name: totals
+-- Grain: account (by its number) and product ('' = the export names none): use per window, s0, s1 … in the order of a_slot's bits, and the first day of
+-- use in the windows of each rhythm. One pass over the days that keeps no row: whom to look at closely is decided on these.
+CREATE OR REPLACE TEMP TABLE a_total AS
+SELECT t.n, k.k, {{sums}},
+       min(u.day) FILTER (m.mask & {{daily}} <> 0) AS first_daily, min(u.day) FILTER (m.mask & {{monthly_close}} <> 0) AS first_monthly_close
+FROM ({{days}}) AS u JOIN a_mask AS m ON m.day = u.day JOIN j_tenant AS t ON t.source = u.source AND t.tenant_key = u.tenant_key
+JOIN a_key AS k ON k.product = coalesce(u.product, t.line_product, '')
+WHERE t.acct IS NOT NULL AND t.kind = 'events' AND u.day BETWEEN {{first}} AND {{end}} AND u.day <= u.feed_day AND u.events > 0 GROUP BY ALL;
+
+-- name: candidates
+-- Who could be low at all. `low` of `judged` is never above the tenth percentile of the window's totals (it is that percentile over the usual one, times
+-- the usual one), so whoever is not below `share` of it, and by more than chance, is not low. An event of its own takes windows out: looked at closely.
+CREATE OR REPLACE TEMP TABLE a_candidate AS
+WITH past AS (
+    SELECT t.n, k.k, g.rhythm, {{now}} AS now_, {{tenth}} AS tenth
+    FROM a_total AS t JOIN a_key AS k ON k.k = t.k JOIN a_product AS g ON g.product = k.product
+)
+SELECT n, k, rhythm FROM past WHERE now_ < {{share}} * tenth * (1 + 1e-9) AND tenth - {{sigmas}} * sqrt(tenth) > now_ * (1 - 1e-9) - 1e-6
+UNION
+SELECT t.n, t.k, g.rhythm FROM a_total AS t JOIN a_key AS k ON k.k = t.k JOIN a_product AS g ON g.product = k.product JOIN j_number AS a ON a.n = t.n
+JOIN a_mute AS m ON coalesce(m.account_id, a.acct) = a.acct AND coalesce(m.product, g.product) = g.product
+UNION
+SELECT a.n, k.k, e.rhythm FROM a_earlier AS e JOIN j_number AS a ON a.acct = e.account_id JOIN a_key AS k ON k.product = e.product WHERE e.newest.active;
+
 -- name: used
--- Every row of use in the days looked at, narrow: account number, number of the product ('' = the export names none), day, events.
+-- Every row of use of the candidates in the days looked at, narrow: account number, number of the product, day, events.
 CREATE OR REPLACE TEMP TABLE a_used AS
 SELECT t.n, k.k, u.day, u.events
-FROM ({{days}}) AS u JOIN j_tenant AS t ON t.source = u.source AND t.tenant_key = u.tenant_key
+FROM ({{days}}) AS u
+JOIN (FROM j_tenant WHERE n IN (SELECT n FROM a_candidate)) AS t ON t.source = u.source AND t.tenant_key = u.tenant_key
 JOIN a_key AS k ON k.product = coalesce(u.product, t.line_product, '')
-WHERE t.acct IS NOT NULL AND t.kind = 'events' AND u.day BETWEEN {{first}} AND {{end}} AND u.day <= u.feed_day AND u.events > 0;
+WHERE t.acct IS NOT NULL AND t.kind = 'events' AND u.day BETWEEN {{first}} AND {{end}} AND u.day <= u.feed_day AND u.events > 0
+  AND EXISTS (FROM a_candidate AS c WHERE c.n = t.n AND c.k = k.k);
 
 -- name: pairs
 -- Grain: account (by its number), product, rhythm it is judged by, slot and place; of one share of the accounts.
 CREATE OR REPLACE TEMP TABLE a_use AS
 SELECT u.n, g.product, s.rhythm, s.slot, s.place, CAST(sum(u.events) AS DOUBLE) AS events, min(u.day) AS first_day
 FROM a_used AS u JOIN a_key AS k ON k.k = u.k JOIN a_day AS s ON s.day = u.day JOIN a_product AS g ON g.product = k.product AND g.rhythm = s.rhythm
+JOIN a_candidate AS c ON c.n = u.n AND c.k = u.k AND c.rhythm = s.rhythm
 WHERE u.n % {{shares}} = {{share_no}} GROUP BY ALL;
 
 -- name: earlier
@@ -73,7 +101,7 @@ WHERE s.slot = 0 AND (EXISTS (FROM a_judged_part AS j WHERE j.bad AND j.acct = s
        OR EXISTS (FROM a_earlier AS e WHERE e.newest.active AND e.account_id = s.acct AND e.product = s.product AND e.rhythm = s.rhythm))
 
 -- name: done
-DROP TABLE a_used; DROP TABLE a_use; DROP TABLE a_slot_use; DROP TABLE a_judged_part;
+DROP TABLE a_total; DROP TABLE a_candidate; DROP TABLE a_used; DROP TABLE a_use; DROP TABLE a_slot_use; DROP TABLE a_judged_part;
 
 -- name: states
 -- Grain: account in scope and product owned whose use is low, or was when last looked at. While it is low, the level it is measured against stays

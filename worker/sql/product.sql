@@ -38,7 +38,7 @@ WITH line AS (
     FROM (SELECT account_id, as_of_on, main_product, onboarding_outcome, usage_matched, active_users_28d AS a_users, active_users_prev_28d AS a_users_prev,
                  active_users_14d AS a_users_14d, events_28d AS a_events, events_prev_28d AS a_events_prev, events_month AS a_month,
                  events_prev_month AS a_prev_month, features_14d AS a_features, business_days_28d AS a_business,
-                 {{business_prev}} AS a_business_prev FROM accounts WHERE scope = 'in') AS a
+                 {{business_prev}} AS a_business_prev FROM accounts WHERE scope = 'in' AND {{asked}}) AS a
     JOIN money AS m ON m.acct = a.account_id JOIN line AS l ON l.acct = m.acct AND l.product = m.product
     JOIN j_owned AS o ON o.acct = m.acct AND o.product = m.product JOIN j_account AS r ON r.id = a.account_id
     LEFT JOIN j_product AS g ON g.product = m.product

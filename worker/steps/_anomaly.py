@@ -2,8 +2,8 @@
 
 `daily` products are judged over the last five business days against the same weekdays of the weeks before; `monthly_close` ones over 38 days
 (no month's close lies further from the next, holidays included) against whole closes, each from the 16th to the 15th; `yearly` ones not at all.
-Days of declared events are no business days here. Judged are SHARE_ACCOUNTS at a time: 13 weeks x 5 days of numbers per account and product that is
-used, and medians over them, which DuckDB cannot spill. The rows of use themselves are narrow and can be.
+Days of declared events are no business days here. One pass sums the windows per account and product; only who could be low at all by those sums is
+looked at day by day, SHARE_ACCOUNTS at a time: 13 weeks x 5 days of numbers per account and product, and medians over them that DuckDB cannot spill.
 """
 
 from collections.abc import Iterator
@@ -43,16 +43,29 @@ class Slot:
     last: date
 
 
-def build_anomalies(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, windows: Windows, *, past: bool) -> None:
-    """Temp tables a_state (account, product) and a_worst (account). Needs the tables of `load_usage`. `past`: nothing is judged."""
+def anomalies_asked(mappings: Mappings) -> bool:
+    """Whether anything names what is found here: an alert, a rule, a text, a list, or a field that is written."""
+    fields = [f.value or f.key for f in mappings.writeback.fields if f.set in mappings.writeback.sets]
+    rest = mappings.model_dump_json(exclude={"writeback", "calendar", "crm", "usage"})
+    return "anomaly" in rest or any("anomaly" in name for name in fields)
+
+
+def build_anomalies(
+    con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, windows: Windows, *, past: bool, some: bool = False
+) -> None:
+    """Temp tables a_state (account, product) and a_worst (account). Needs the tables of `load_usage`. `past`: nothing is judged. `some`: the accounts
+    of j_match are few, read only their rows."""
+    tenants = "t.tenant_key IN (SELECT tenant_key FROM j_match)" if some else "t.tenant_key IS NOT NULL"
     slots = _slots_of(mappings.calendar, windows.end) if windows.end is not None and not past else []
     _load(con, mappings, slots)
     end = literal(windows.end or moment.on)
     con.execute(query_sql("anomaly", "earlier", history=lake.anomaly_history, on=literal(moment.on)))
     if slots:
-        first = min(s.first for s in slots)
-        con.execute(query_sql("anomaly", "used", days=days_sql(con, lake, "t.tenant_key IS NOT NULL"), first=literal(first), end=end))
-        shares = -(-int(str(scalar(con, "SELECT count(*) FROM j_number") or 1)) // SHARE_ACCOUNTS) or 1
+        days = {"days": days_sql(con, lake, tenants), "first": literal(min(s.first for s in slots)), "end": end}
+        con.execute(query_sql("anomaly", "totals", **days, **_total_slots(slots)))
+        con.execute(query_sql("anomaly", "candidates", **_candidate_slots(mappings, slots)))
+        con.execute(query_sql("anomaly", "used", **days))
+        shares = -(-int(str(scalar(con, "SELECT count(DISTINCT n) FROM a_candidate") or 1)) // SHARE_ACCOUNTS) or 1
         for share_no in range(shares):
             _judge(con, mappings, slots, end, shares, share_no)
         con.execute(query_sql("anomaly", "done"))
@@ -61,6 +74,34 @@ def build_anomalies(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mapping
         con.execute(query_sql("anomaly", "none" if past else "carried"))
     noted = "e.first_day <= s.since_on AND e.last_day >= s.since_on - 7 AND coalesce(e.account_id, s.account_id) = s.account_id "
     con.execute(query_sql("anomaly", "worst", end=end, noted=noted + "AND coalesce(e.product, s.product) = s.product"))
+
+
+def _total_slots(slots: list[Slot]) -> dict[str, str]:
+    """Sums per window, and which bits of a_mask belong to a rhythm."""
+    bits = {r: sum(1 << i for i, s in enumerate(slots) if s.rhythm == r) for r in ("daily", "monthly_close")}
+    sums = ", ".join(f"CAST(sum(u.events) FILTER (m.mask & {1 << i} <> 0) AS DOUBLE) AS s{i}" for i in range(len(slots)))
+    return {"sums": sums} | {rhythm: str(mask) for rhythm, mask in bits.items()}
+
+
+#: More than any use: a window with days missing says nothing of a whole one, so it is taken for high, which lets more candidates in, never fewer.
+_HIGH = "1e18"
+
+
+def _candidate_slots(mappings: Mappings, slots: list[Slot]) -> dict[str, str]:
+    """Use now, and the tenth percentile of the windows since the first use, by rhythm."""
+    now, tenth = [], []
+    for rhythm in ("daily", "monthly_close"):
+        own = [(i, s) for i, s in enumerate(slots) if s.rhythm == rhythm and s.days]
+        whole = max(len({j for j, _ in s.days}) for _, s in own)
+        past = [
+            f"CASE WHEN t.first_{rhythm} <= {literal(s.first)} THEN {f'coalesce(t.s{i}, 0)' if len({j for j, _ in s.days}) == whole else _HIGH} END"
+            for i, s in own
+            if s.slot > 0
+        ]
+        now.append(f"WHEN {literal(rhythm)} THEN coalesce(t.s{next(i for i, s in own if s.slot == 0)}, 0)")
+        tenth.append(f"WHEN {literal(rhythm)} THEN list_aggregate([{', '.join(past)}], 'quantile_cont', 0.1)")
+    cases = {name: f"CASE g.rhythm {' '.join(found)} END" for name, found in (("now", now), ("tenth", tenth))}
+    return cases | {"share": str(mappings.calendar.anomaly.share), "sigmas": str(mappings.calendar.anomaly.sigmas)}
 
 
 def _judge(con: duckdb.DuckDBPyConnection, mappings: Mappings, slots: list[Slot], end: str, shares: int, share_no: int) -> None:
@@ -155,13 +196,19 @@ def _everyones(calendar: Calendar) -> list[CalendarEvent]:
 
 # --- small tables ----------------------------------------------------------------------------------------------------------------------------------
 def _load(con: duckdb.DuckDBPyConnection, mappings: Mappings, slots: list[Slot]) -> None:
-    """a_day (day, rhythm, slot, place), a_slot (rhythm, slot, first_day, last_day, places), a_product (product, rhythm), a_mute and a_note."""
+    """a_day (day, rhythm, slot, place), a_mask (day, mask: bit i = slot i of the list), a_slot (rhythm, slot, first_day, last_day, places),
+    a_product (product, rhythm), a_mute and a_note."""
     products = [(p.code, r) for p in mappings.products.products for r in JUDGED_BY[p.rhythm]] + [("", "daily")]
     put_rows(con, "a_product", [{"product": p, "rhythm": r} for p, r in products], {"product": pa.string(), "rhythm": pa.string()})
     keys = [{"product": p, "k": k} for k, p in enumerate(dict.fromkeys(p for p, _ in products))]
     put_rows(con, "a_key", keys, {"product": pa.string(), "k": pa.int16()})
     day = {"rhythm": pa.string(), "slot": pa.int32(), "place": pa.int32(), "day": pa.date32()}
     put_rows(con, "a_day", [{"rhythm": s.rhythm, "slot": s.slot, "place": j, "day": d} for s in slots for j, d in s.days], day)
+    masks: dict[date, int] = {}
+    for i, s in enumerate(slots):
+        for _, d in s.days:
+            masks[d] = masks.get(d, 0) | 1 << i
+    put_rows(con, "a_mask", [{"day": d, "mask": mask} for d, mask in sorted(masks.items())], {"day": pa.date32(), "mask": pa.int64()})
     slot = {"rhythm": pa.string(), "slot": pa.int32(), "first_day": pa.date32(), "last_day": pa.date32(), "places": pa.list_(pa.int32())}
     rows = [
         {"rhythm": s.rhythm, "slot": s.slot, "first_day": s.first, "last_day": s.last, "places": sorted({j for j, _ in s.days})}

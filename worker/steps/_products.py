@@ -41,12 +41,13 @@ def covered_sql(mappings: Mappings, product: str) -> str:
 
 
 def build_product_facts(con: duckdb.DuckDBPyConnection, mappings: Mappings, business_prev: str) -> None:
-    """Temp table `product_facts`: account in scope and product in an open line, with the columns of OWN. Needs `accounts` and the tables of join."""
+    """Temp table `product_facts`: account in scope and product in an open line, with the columns of OWN; no row where
+    `per_product` is off. Needs `accounts` and the tables of join."""
     columns = ", ".join(f"CAST({ident(name)} AS {ACCOUNTS[name].type}) AS {ident(name)}" for name in OWN)
     con.execute(
         query_sql(
-            "product", "facts", columns=columns, covered=covered_sql(mappings, "m.product"), business_prev=business_prev,
-            renewal_days=str(mappings.calendar.renewal_days),
+            "product", "facts", asked=literal(mappings.score.per_product), columns=columns, covered=covered_sql(mappings, "m.product"),
+            business_prev=business_prev, renewal_days=str(mappings.calendar.renewal_days),
         )
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps import _down
 from worker.steps._alert_facts import build_alert_facts
-from worker.steps._anomaly import build_anomalies, leave_anomalies
+from worker.steps._anomaly import anomalies_asked, build_anomalies, leave_anomalies
 from worker.steps._calendar import build_calendar, business_between_sql
 from worker.steps._changed import changed_accounts
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
@@ -58,7 +58,7 @@ def join_accounts(
     windows = load_usage(con, lake, mappings, moment, some=only is not None)
     build_onboarding(con, lake, mappings, moment)
     connected = _build_feeds(con, lake, mappings, moment, windows, lapsed or {})
-    build_anomalies(con, lake, mappings, moment, windows, past=past)
+    build_anomalies(con, lake, mappings, moment, windows, past=past or not anomalies_asked(mappings), some=only is not None)
     build_alert_facts(con, mappings, moment)
     con.execute(query_sql("join", "accounts", **_account_slots(mappings, moment, windows, connected), **_scope_slots(mappings, only)))
     if only is not None:  # which tenants belong to nobody is a question for full runs
