@@ -93,7 +93,7 @@ def _core_rows(found: dict[str, Any]) -> list[Row]:
     size = f"{found['accounts']:,} accounts, {found['usage_rows']:,} usage rows"
     rows = [
         _row(f"join + score + decide + diff, {size}", sides["baseline"], sides["ours"], found["ratio"], found["cpu_ratio"], HOLD["core"]),
-        _row("ours with all that is shipped, against ours with what the baseline has", sides["ours"], sides["everything"], *found["all_ratios"], None),
+        _row("ours with all that is shipped, against ours above", sides["ours"], sides["everything"], *found["all_ratios"], None),
         _row(
             f"the same, {found['accounts_changed']:,} accounts changed; against ours in full",
             sides["ours"], sides["increment"], found["increment_ratio"], found["increment_cpu_ratio"], HOLD["increment"],

@@ -104,7 +104,8 @@ def test_cs17_two_currencies_are_not_added_up() -> None:
 def test_cs17_without_scores_per_product_the_account_is_the_same_and_none_is_kept() -> None:
     con = open_lake(small())
     decide(con, mappings_of(per_product=False))
-    assert products(con) == {} and rows(con, "SELECT * FROM product_history") == []
+    assert products(con) == {}
+    assert rows(con, "SELECT * FROM product_history") == []
     own = by(con, "decisions")["A1"]
     assert (own["score"], own["product_score"], own["product_scores_en"], own["worst_product_en"]) == (39, None, None, None)
 
