@@ -1,9 +1,12 @@
-"""The open CSQLs as the newest full run left them, and what sales made of each rule. Nothing is decided here."""
+"""The open CSQLs and those that wait for a place, as the newest full run left them, and what sales made of each rule. Nothing is decided here."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+
+import duckdb
 
 from worker.guard import read_guard
 from worker.runtime import Runtime
@@ -16,13 +19,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Csqls:
-    """`rows`: one per open record, best moment first, with its deadlines; `rules`: results per rule and version, none before sales decided;
-    `guard`: CSQLs beside onboardings in time, of everybody, teams and CSMs.
+    """`rows`: one per open record, best moment first, with its deadlines; `waiting`: one per account and product that has no record yet because its
+    rep has enough; `rules`: results per rule and version, none before sales decided; `guard`: CSQLs beside onboardings in time, of everybody, teams
+    and CSMs.
     """
 
     run_id: str
     as_of: datetime
     rows: list[Row]
+    waiting: list[Row]
     rules: list[Row]
     guard: list[Row]
 
@@ -39,13 +44,18 @@ def open_csqls(opened: Runtime, *, late: bool = False) -> Csqls | None:
     language = opened.mappings(run.mappings_hash).writeback.language
     con = open_engine(opened.settings, [opened.lake.root, folder])
     try:
-        answer = con.execute(
-            f"SELECT * EXCLUDE (title_en, title_ja), title_{language} AS title FROM read_parquet({literal(str(folder / 'csqls.parquet'))}) "
-            f"WHERE {'accept_late OR contact_late' if late else 'true'} ORDER BY rank"
-        )
-        names = [column[0] for column in answer.description]
-        rows: list[Row] = [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+        rows = _read(con, folder / "csqls.parquet", language, "accept_late OR contact_late" if late else "true")
+        queue = folder / "csqls_waiting.parquet"
+        waiting = _read(con, queue, language) if queue.is_file() and not late else []
         guard = [row for row in read_guard(con, folder) if row["kind"] != "month"]
     finally:
         con.close()
-    return Csqls(run.id, run.as_of, rows, list(run.report.get("csql_rules", [])), guard)
+    return Csqls(run.id, run.as_of, rows, waiting, list(run.report.get("csql_rules", [])), guard)
+
+
+def _read(con: duckdb.DuckDBPyConnection, file: Path, language: str, where: str = "true") -> list[Row]:
+    answer = con.execute(
+        f"SELECT * EXCLUDE (title_en, title_ja), title_{language} AS title FROM read_parquet({literal(str(file))}) WHERE {where} ORDER BY rank"
+    )
+    names = [column[0] for column in answer.description]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]

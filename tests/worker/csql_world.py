@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from mappings.models import Mappings
+from mappings.models import CsqlPolicy, Mappings
 from tests.factories import AS_OF, Lake, make_mappings, make_rule
 from tests.worker.core import RELATIONS, decide, moment, open_lake, rows
 from tests.worker.csqls import COOL, customer, own
@@ -22,6 +22,8 @@ ACCOUNTS = ("A1", "A2", "A3")
 OPEN = ("Candidate", "Nurture", "Submitted", "Accepted", "Meeting", "Opportunity")
 ACCEPTED = {"Accepted", "Meeting", "Opportunity", "Won", "Lost"}
 EXPIRE, HOLD = 30, COOL["nurture"]
+#: All three customers are one rep's, who has two places: the third of the trusted rule waits.
+CAP, WITH_SALES = 2, {"Submitted", "Accepted", "Meeting", "Opportunity"}
 #: The moves that are the worker's, by what they lead away from.
 OWN_MOVES = {
     None: {"Candidate", "Submitted"},
@@ -168,9 +170,10 @@ def make_con() -> tuple[duckdb.DuckDBPyConnection, Mappings]:
     for account in ACCOUNTS:
         customer(lake, account)
     con = open_lake(own(lake))
+    con.execute("UPDATE crm_account SET owner_id = 'u1'")
     con.execute("ALTER TABLE crm_csql ADD COLUMN own_expires_on VARCHAR")
     rules = make_rule(persist_days=3), make_rule("cross", over="not_owned", when="coalesce(product_seats, 10) >= 40", persist_days=0, trusted=True)
-    mappings = make_mappings(csql={r.name: r for r in rules})
+    mappings = make_mappings(csql={r.name: r for r in rules}, policy=CsqlPolicy(gates=[], cooldown_days=COOL, load_cap=CAP))
     decide(con, mappings, keep=False)
     for table in ("accounts", "account_products", "scores"):
         con.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")

@@ -14,7 +14,7 @@ from worker.csqls import Csqls, Row, open_csqls
 
 
 def csqls(late: Annotated[bool, typer.Option("--late", help="Only those past their day.")] = False, as_json: Json = False) -> int:
-    """Open CSQLs by rank, with state and deadlines, and what sales made of each rule; as the last full run left them.
+    """Open CSQLs by rank, with state and deadlines, who waits for a place, and what sales made of each rule; as the last full run left them.
 
     Examples: scoresync csqls · scoresync csqls --late · scoresync csqls --json
     """
@@ -36,11 +36,21 @@ def _print_csqls(found: Csqls) -> None:
         score = "" if row["approach_score"] is None else str(row["approach_score"])
         table.add_row(str(row["rank"]), score, safe(row["title"] or row["product"]), safe(row["account_id"]), safe(row["state"]), _deadline(row))
     out.print(table if found.rows else "No CSQL is open.")
+    if found.waiting:
+        _print_waiting(found.waiting)
     if found.rules:
         _print_rules(found.rules)
     if found.guard:
         print_rows(GUARD, found.guard)
     out.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC (run {found.run_id}).")
+
+
+def _print_waiting(waiting: list[Row]) -> None:
+    table = Table("place", "approach", "waits", "account", "rep", "open with the rep")
+    for row in waiting:
+        score = "" if row["approach_score"] is None else str(row["approach_score"])
+        table.add_row(str(row["place"]), score, safe(row["title"]), safe(row["account_id"]), safe(row["rep"]), str(row["taken"]))
+    out.print(table)
 
 
 def _deadline(row: Row) -> str:

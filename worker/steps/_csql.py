@@ -13,6 +13,7 @@ from worker.sql import literal, query_sql
 from worker.steps._alerts import ALERT, load_alert_config, states_sql
 from worker.steps._calendar import add_business_days_sql
 from worker.steps._crm import load_latest
+from worker.steps._csql_load import hold_to_cap
 from worker.steps._patterns import PATTERN, build_patterns
 from worker.steps._relations import LakeRelations, Moment, columns_of
 from worker.steps._texts import case_sql, text_sql
@@ -39,7 +40,7 @@ _OWN = {
     "amount": "VARCHAR", "seats_suggested": "VARCHAR", "approach_score": "VARCHAR", "health_score": "VARCHAR", "health_tier": "VARCHAR",
     "coverage": "VARCHAR", "during_onboarding": "VARCHAR", "since_on": "VARCHAR", "accept_by": "VARCHAR", "expires_on": "VARCHAR",
     "currency": "VARCHAR", "config_version": "VARCHAR", "merged_into": "VARCHAR",
-    "return_reason": "VARCHAR",
+    "return_reason": "VARCHAR", "assigned_to": "VARCHAR",
 }  # fmt: skip
 
 
@@ -103,8 +104,8 @@ def _load_rules(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
     con.execute(f"CREATE OR REPLACE TEMP TABLE q_rule AS SELECT {typed} FROM (VALUES {values}) AS v({', '.join(kinds)}) WHERE rule IS NOT NULL")
 
 
-def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment) -> None:
-    """Temp tables csql_desired, q_account (flag, count and texts per account) and csqls. Needs what `load_csqls` loads."""
+def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, full: bool = True) -> None:
+    """Temp tables csql_desired, q_account (flag, count and texts per account), csqls and csqls_waiting. Needs what `load_csqls` loads."""
     on, policy = literal(moment.on), mappings.policy
     days = policy.cooldown_days
     open_states = ", ".join(literal(s) for s in policy.open_states)
@@ -128,6 +129,7 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
             order=", ".join(literal(s) for s in _open_order(mappings)),
         )
     )  # fmt: skip
+    hold_to_cap(con, lake, policy, moment, full=full)
     con.execute(query_sql("csql", "desired", on=on, expire_days=expire_days, accept_by=accept_by, **own))
     con.execute(query_sql("csql_life", "csql_list", open_states=open_states))
     order = _open_order(mappings)

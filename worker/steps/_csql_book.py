@@ -37,6 +37,9 @@ def csql_report(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> dict[str,
     without = sum(row["without_reason"] for row in rows)
     if without:
         report["csql:without_reason"] = f"{without} CSQLs were returned without a reason: ask sales for one, or the same lead comes back."
+    waiting = con.execute("SELECT count(*), count(DISTINCT rep) FROM q_waiting").fetchall()[0]
+    if waiting[0]:
+        report["csql:waiting"] = f"{waiting[0]} CSQLs wait for a place with {waiting[1]} sales reps (`load_cap` in csql_policy.yml)."
     late = con.execute("SELECT count(*) FILTER (accept_late), count(*) FILTER (contact_late) FROM q_sla").fetchall()[0]
     if any(late):
         report["csql:late"] = f"Past their day: {late[0]} CSQLs to accept or return, {late[1]} to contact first (`scoresync csqls`)."

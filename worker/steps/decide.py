@@ -50,7 +50,7 @@ def decide_accounts(
     _decide_tiers(con, mappings, moment, run_id, lake.score_history)
     decide_products(con, lake, mappings, moment, run_id, full=full)
     build_signals(con, lake, mappings, moment, run_id, lake.score_history, lake.signal_history)
-    decide_csqls(con, lake, mappings, moment)
+    decide_csqls(con, lake, mappings, moment, full=full)
     con.execute(query_sql("decide", "reasons"))
     con.execute(query_sql("decide", "white_space"))
     assign(con, lake, mappings, moment, run_id=run_id, whole=full)
@@ -147,7 +147,8 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         con.execute("INSERT INTO signals BY NAME SELECT * FROM past_signals")
     for table in ("decisions", "csql_desired", "flips", "history", "signals", "product_history", "families", "renewal_steps", "csqls"):
         leave(con, ctx.folder, table)
-    leave(con, ctx.folder, "assignments")
+    for table in ("csqls_waiting", "assignments"):
+        leave(con, ctx.folder, table)
     leave(con, ctx.folder, "assigned", order="ORDER BY account_id")
     guarded = leave_guard(con, lake, ctx.mappings, moment, ctx.folder) if whole else {}
     report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))
