@@ -102,6 +102,7 @@ COLUMNS: dict[Entity, dict[str, str]] = {
         "priority": "VARCHAR",  # p1 p2 p3 p4, by the mapping
         "escalated": "BOOLEAN",
         "csat": "DOUBLE",  # 0..100
+        "subject": "VARCHAR",
     },
     Entity.SURVEY: {
         "account_id": "VARCHAR",
@@ -110,6 +111,7 @@ COLUMNS: dict[Entity, dict[str, str]] = {
         "score": "DOUBLE",
         "occurred_at": "TIMESTAMPTZ",
         "comment": "VARCHAR",
+        "product": "VARCHAR",
     },
     Entity.OPPORTUNITY: {
         "account_id": "VARCHAR",
@@ -121,6 +123,10 @@ COLUMNS: dict[Entity, dict[str, str]] = {
         "closed": "BOOLEAN",
         "won": "BOOLEAN",
         "close_on": "DATE",
+        "deal_id": "VARCHAR",  # groups the lines of one opportunity; null = each row is one
+        "name": "VARCHAR",
+        "owner_id": "VARCHAR",
+        "handover": "VARCHAR",  # names of the hand-over items of sales.yml that are filled in, `;` between them
     },
     Entity.OUTCOME: {
         "account_id": "VARCHAR",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, LIFT, PRIORITY, RESULTS, Column
 from mappings.columns_onboarding import FACTS_OF
+from mappings.columns_sales import DEALS
 from mappings.expressions import Checked, ExpressionFault, Expressions, nearest
 from mappings.faults import Fault
 from mappings.models import Text
@@ -19,6 +20,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "csql": {name: column.type for name, column in (ACCOUNTS | ACCOUNT_PRODUCTS | RESULTS).items()},
     "alert": {name: column.type for name, column in (ACCOUNTS | RESULTS).items()},
     "priority": {name: column.type for name, column in (ACCOUNTS | RESULTS | PRIORITY).items()},
+    "deal": {name: column.type for name, column in DEALS.items()},
     **{context: {name: column.type for name, column in columns.items()} for context, columns in FACTS_OF.items()},
 }
 

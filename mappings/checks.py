@@ -7,6 +7,7 @@ from mappings.checks_onboarding import check_onboarding
 from mappings.checks_patterns import check_patterns
 from mappings.checks_routing import check_routing
 from mappings.checks_rules import check_rules
+from mappings.checks_sales import check_sales
 from mappings.checks_score import check_scores
 from mappings.checks_sources import check_sources
 from mappings.checks_writeback import check_writeback
@@ -30,6 +31,7 @@ def check_all(parts: Parts) -> tuple[list[Fault], list[Fault]]:
             check_both,
             check_writeback,
             check_routing,
+            check_sales,
         ):
             faults += check(checker)
     return faults, checker.warnings

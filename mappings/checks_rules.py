@@ -21,9 +21,12 @@ def check_rules(checker: Checker) -> Iterator[Fault]:
         yield from _policy(checker, checker.parts.documents[("csql_policy.yml", "csql_policy.yml")], policy)
     for name, alert in checker.parts.models["alerts"].items():
         document = checker.parts.documents[("alerts", name)]
-        yield from checker.sql(document, ("when",), alert.when, "alert", "boolean")
-        yield from checker.text(document, ("text",), alert.text, "alert")
-        if alert.recovered is not None:
+        context = "deal" if alert.over == "deal" else "alert"
+        yield from checker.sql(document, ("when",), alert.when, context, "boolean")
+        yield from checker.text(document, ("text",), alert.text, context)
+        if alert.recovered is not None and alert.over == "deal":
+            yield document.fault(("recovered",), "a deal is told once: nothing is over when it is closed", "drop it")
+        elif alert.recovered is not None:
             yield from checker.text(document, ("recovered",), alert.recovered, "alert")
     scope = checker.parts.single("scope.yml", Scope)
     if scope is not None:

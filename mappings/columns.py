@@ -4,17 +4,11 @@ Name -> Column(DuckDB type, feed it comes from, what it says). Null always means
 and the account is matched. Instants are UTC; dates are in the company's time zone.
 """
 
-from dataclasses import dataclass
+from mappings.column import Column as Column
+from mappings.columns_sales import SALES_DECISIONS
 
 #: Where a column's facts come from. An indicator is *connected* when its feed brought any row at all.
 FEEDS = ("crm", "usage", "setup", "activity", "contact", "ticket", "survey", "opportunity", "outcome", "human")
-
-
-@dataclass(frozen=True)
-class Column:
-    type: str
-    feed: str
-    says: str
 
 
 def _c(type_: str, feed: str, says: str) -> Column:
@@ -306,6 +300,7 @@ DECISIONS: dict[str, Column] = {
     "qbr_due_on": _c("DATE", "crm", "day by which the next business review is due"),
     "expansion_ready": _c("VARCHAR", "crm", "ready, not_yet; null outside the preparation of a renewal"),
     "self_success*": _c("VARCHAR", "crm", "the signs that a new customer may do without a CSM; null = no candidate"),
+    **SALES_DECISIONS,
 }
 
 #: Columns of `csql_desired` that a field of writeback.yml (object csql) may take.
@@ -368,14 +363,16 @@ ENTITIES: dict[str, dict[str, str]] = {
     "contact": {"account_id": "VARCHAR", "name": "VARCHAR", "role": "VARCHAR", "active": "BOOLEAN", "left_on": "DATE"},
     "ticket": {
         "account_id": "VARCHAR", "product": "VARCHAR", "opened_at": "TIMESTAMPTZ", "closed_at": "TIMESTAMPTZ", "priority": "VARCHAR",
-        "escalated": "BOOLEAN", "csat": "DOUBLE",
+        "escalated": "BOOLEAN", "csat": "DOUBLE", "subject": "VARCHAR",
     },
     "survey": {
         "account_id": "VARCHAR", "contact_id": "VARCHAR", "kind": "VARCHAR", "score": "DOUBLE", "occurred_at": "TIMESTAMPTZ", "comment": "VARCHAR",
+        "product": "VARCHAR",
     },
     "opportunity": {
         "account_id": "VARCHAR", "product": "VARCHAR", "kind": "VARCHAR", "amount": _MONEY, "currency": "VARCHAR", "stage": "VARCHAR",
-        "closed": "BOOLEAN", "won": "BOOLEAN", "close_on": "DATE",
+        "closed": "BOOLEAN", "won": "BOOLEAN", "close_on": "DATE", "deal_id": "VARCHAR",
+        "name": "VARCHAR", "owner_id": "VARCHAR", "handover": "VARCHAR",
     },
     "outcome": {
         "account_id": "VARCHAR", "metric": "VARCHAR", "baseline": "DOUBLE", "current_value": "DOUBLE", "fewer_is_better": "BOOLEAN",

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from mappings import models, models_routing
+from mappings import models, models_routing, models_sales
 from mappings.columns import (
     ACCOUNT_PRODUCTS,
     ACCOUNTS,
@@ -28,8 +28,10 @@ from mappings.columns import (
     RESULTS,
     Column,
 )
+from mappings.columns_sales import DEAL_SLOTS, DEALS
 from mappings.docs_keys import KEYS
 from mappings.docs_keys_routing import ROUTING_KEYS
+from mappings.docs_keys_sales import SALES_KEYS
 from mappings.expressions import FUNCTIONS
 from mappings.load import load
 
@@ -47,6 +49,7 @@ def tables() -> dict[str, str]:
     """Every table by name."""
     made = {f"keys/{name}": _table(("key", "type", "default", "says"), keys_of(getattr(models, name))) for name in KEYS}
     made |= {f"keys/{name}": _table(("key", "type", "default", "says"), keys_of(getattr(models_routing, name))) for name in ROUTING_KEYS}
+    made |= {f"keys/{name}": _table(("key", "type", "default", "says"), keys_of(getattr(models_sales, name))) for name in SALES_KEYS}
     named = {
         "accounts": ACCOUNTS,
         "account_products": ACCOUNT_PRODUCTS,
@@ -55,7 +58,7 @@ def tables() -> dict[str, str]:
         "lift_slots": LIFT_SLOTS,
         "csql_slots": CSQL_SLOTS,
     }
-    named |= {"decisions": DECISIONS, "csql_desired": CSQL_DESIRED}
+    named |= {"decisions": DECISIONS, "csql_desired": CSQL_DESIRED, "deals": DEALS | DEAL_SLOTS}
     made |= {f"columns/{name}": _columns(columns) for name, columns in named.items()}
     made["entities"] = _table(("entity", "needed", "other columns"), _entities())
     words = sorted(name for name in FUNCTIONS if name[0].isalpha())
@@ -100,7 +103,7 @@ def keys_of(model: type[BaseModel]) -> Iterator[Sequence[str]]:
             continue  # the loader fills them from where the field stands
         default = field.get_default(call_default_factory=True)
         shown = "needed" if default is PydanticUndefined else "–" if default is None else f"`{_plain(default)}`"
-        yield f"`{name}`", _cell(_type(field.annotation)), _cell(shown), (KEYS | ROUTING_KEYS)[model.__name__][name]
+        yield f"`{name}`", _cell(_type(field.annotation)), _cell(shown), (KEYS | ROUTING_KEYS | SALES_KEYS)[model.__name__][name]
 
 
 def _plain(value: Any) -> str:

@@ -148,7 +148,8 @@ KEYS: dict[str, dict[str, str]] = {
     },
     "Alert": {
         "name": _NAME,
-        "when": _WHEN + ", over account and result columns",
+        "over": "account; deal: the open deals that `deals` of sales.yml shows to CS, each told once",
+        "when": _WHEN + ", over account and result columns; over deal columns with `over: deal`",
         "channel": "where it goes",
         "also": "further channels that are told the same",
         "cooldown_days": "days before the same account is told again",

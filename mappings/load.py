@@ -34,6 +34,7 @@ from mappings.models import (
 from mappings.models_onboarding import OnboardingPlan, Renewal, SelfSuccess
 from mappings.models_patterns import Pattern
 from mappings.models_routing import Lists, Priority, Routing
+from mappings.models_sales import Sales, Voice
 from mappings.parts import Parts
 from mappings.snapshot import config_version, restore, snapshot
 from mappings.validate import validate
@@ -66,9 +67,11 @@ FILES: dict[str, type[BaseModel]] = {
     "priority.yml": Priority,
     "routing.yml": Routing,
     "lists.yml": Lists,
+    "sales.yml": Sales,
+    "voice.yml": Voice,
 }
 #: Files that may be absent: their defaults are complete. So may the CSQL policy where there is no rule.
-OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml", "lists.yml", "self_success.yml", "renewal.yml")
+OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml", "lists.yml", "self_success.yml", "renewal.yml", "sales.yml", "voice.yml")
 #: Folders that must hold a file.
 NEEDED = ("crm", "indicators", "scores")
 

@@ -11,6 +11,7 @@ Channel = Literal["log", "slack", "email", "crm_task"]
 
 class Alert(Model):
     name: Name
+    over: Literal["account", "deal"] = "account"  # deal: the open deals that sales.yml shows to CS, customers or not
     when: Sql
     channel: Channel
     also: list[Channel] = Field(default_factory=list)  # further channels that are told the same

@@ -9,6 +9,7 @@ from mappings.faults import Fault
 from mappings.models import Calendar, CsqlPolicy, Mappings, Products, Scope, Score, Writeback
 from mappings.models_onboarding import Renewal, SelfSuccess
 from mappings.models_routing import Lists, Priority, Routing
+from mappings.models_sales import Sales, Voice
 from mappings.yaml_files import Document, Path_
 
 M = TypeVar("M", bound=BaseModel)
@@ -59,6 +60,8 @@ class Parts:
             self_success=self.single("self_success.yml", SelfSuccess) or SelfSuccess(),
             renewal=self.single("renewal.yml", Renewal) or Renewal(),
             lists=self.single("lists.yml", Lists) or Lists(),
+            sales=self.single("sales.yml", Sales) or Sales(),
+            voice=self.single("voice.yml", Voice) or Voice(),
         )
 
 

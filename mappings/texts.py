@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS, ALERT_SLOTS, CSQL_SLOTS, INDICATOR_SLOTS, LIFT_SLOTS, PRIORITY, RESULTS, Column
+from mappings.columns_sales import DEAL_SLOTS, DEALS
 
 #: format -> most characters it can take (chosen: 12 digits with separators and sign; a picklist word; September 2026)
 WIDTHS = {"text": 40, "int": 16, "dec1": 18, "percent": 8, "money": 16, "date": 11, "month": 14}
@@ -115,5 +116,6 @@ SLOTS: dict[str, dict[str, Column]] = {
     | {"main_product_title": INDICATOR_SLOTS["main_product_title"]}
     | {"overdue_steps_title": Column("VARCHAR", "crm", "overdue onboarding steps")}
     | ALERT_SLOTS,
+    "deal": DEALS | DEAL_SLOTS,
     "plain": {},  # no slot: titles and actions that stand inside other texts
 }

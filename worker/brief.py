@@ -15,10 +15,10 @@ import duckdb
 
 from connectors.entities import Entity
 from connectors.values import id_18
-from mappings.columns import RESULTS
 from mappings.models import Mappings
+from worker._rows import results_sql
 from worker.runtime import Runtime
-from worker.sql import ident, literal, query_sql
+from worker.sql import literal, query_sql
 from worker.steps._crm import build_crm_facts, load_crm
 from worker.steps._lake import FACTS, HISTORIES, open_relations
 from worker.steps._relations import LakeRelations, Moment, columns_of
@@ -51,14 +51,6 @@ CUSTOMER = frozenset(
         "questions",
     }
 )
-#: RESULTS that decisions call by another name.
-_RENAMED = {
-    "health_score": "d.score",
-    "health_tier": "d.tier",
-    "health_trend": "d.trend",
-    "health_delta_28d": "d.delta_28d",
-    "capped_by": "s.capped_by",
-}
 
 Row = Mapping[str, Any]
 
@@ -132,9 +124,7 @@ def _load(con: duckdb.DuckDBPyConnection, folder: Path, lake: LakeRelations, acc
     load_crm(con, lake, "x_only")
     build_crm_facts(con, moment, past=False)
     load_usage(con, lake, mappings, moment, some=True)
-    known = columns_of(con, _file(folder, "decisions"))
-    taken = {name: _RENAMED.get(name, f"d.{name}" if name in known else "NULL") for name in RESULTS}
-    results = ", ".join(f"CAST({expr} AS {RESULTS[name].type}) AS {ident(name)}" for name, expr in taken.items())
+    results = results_sql(columns_of(con, _file(folder, "decisions")))
     files = {table: _file(folder, table) for table in ("accounts", "decisions", "scores")}
     con.execute(query_sql("brief", "row", results=results, account=literal(account), **files))
     return _rows(con, "SELECT * FROM b_row")[0]

@@ -23,8 +23,8 @@ ACCOUNTS = 24
 MOVERS = range(10)  # accounts that the first run at the terminal would move from tier 4 to 2
 NAMES = ("会社", "佐藤", "株式会社")
 COMMANDS = (
-    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "today", "portfolio", "csqls", "alerts", "brief", "onboarding", "runs",
-    "deadletters list", "deadletters retry", "holds", "approve", "worker",
+    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "today", "portfolio", "csqls", "alerts", "brief", "onboarding",
+    "handover", "deals", "fit", "voice", "runs", "deadletters list", "deadletters retry", "holds", "approve", "worker",
 )  # fmt: skip
 REPORT = {
     "accounts": {"in_crm", "scored", "not_scored", "excluded", "failed"},
@@ -300,6 +300,18 @@ def test_cs92_lists_and_portfolio_come_from_the_last_full_run(desk: Desk, tmp_pa
     assert sum(row["accounts"] for row in told.json["dimensions"] if row["dimension"] == "segment") == ACCOUNTS
     assert desk.say("portfolio", "--on", "2026-01-01").code == 0
     assert (desk.say("alerts", "--json").code, desk.say("alerts", "--alert", "none_such").code) == (0, 2)
+
+
+def test_lists_between_sales_and_cs_are_made_when_asked_for(desk: Desk, tmp_path: Path) -> None:
+    before = desk.elsewhere(tmp_path / "before").say("handover")
+    assert (before.code, "No full run has ended yet" in before.err) == (2, True)
+    told = {command: desk.say(command, "--json") for command in ("handover", "deals", "fit", "voice")}
+    assert {command: said.code for command, said in told.items()} == dict.fromkeys(told, 0)
+    assert sum(cell["accounts"] for cell in told["fit"].json["cells"]) == ACCOUNTS  # one product each
+    # neither opportunities nor comments are mapped here, and nobody is new
+    assert (told["handover"].json["accounts"], told["deals"].json["deals"], told["voice"].json["said"]) == ([], [], 0)
+    assert "0 comments and tickets since" in desk.say("voice", "--since", "2026-01-01").out
+    assert desk.say("voice", "--since", "yesterday").code == 2
 
 
 def test_usage_rows_set_aside_are_1(desk: Desk, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from worker.cli.lists import portfolio, today
 from worker.cli.local import demo, sandbox
 from worker.cli.operate import approve, deadletters, holds, resync, run, worker
 from worker.cli.review import brief, onboarding
+from worker.cli.sales import deals, fit, handover, voice
 from worker.cli.show import check, explain, provision, runs
 
 app = typer.Typer(
@@ -36,6 +37,10 @@ app.command()(brief)
 app.command()(onboarding)
 app.command()(csqls)
 app.command()(alerts)
+app.command()(handover)
+app.command()(deals)
+app.command()(fit)
+app.command()(voice)
 app.command()(runs)
 app.add_typer(deadletters, name="deadletters")
 app.command()(holds)

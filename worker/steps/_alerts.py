@@ -62,7 +62,7 @@ def build_recovered(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
     branches = [
         query_sql("decide", "recovered", rule=literal(ALERT + name), en=text_sql(a.recovered.en, "en"), ja=text_sql(a.recovered.ja, "ja"))
         for name, a in sorted(mappings.alerts.items())
-        if a.recovered is not None
+        if a.recovered is not None and a.over == "account"
     ]
     none = "SELECT NULL::VARCHAR AS account_id, NULL::VARCHAR AS rule, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja WHERE false"
     con.execute("CREATE OR REPLACE TEMP TABLE d_recovered AS " + " UNION ALL ".join([none, *branches]))

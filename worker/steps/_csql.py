@@ -68,6 +68,7 @@ def build_signals(
             ja=text_sql(a.text.ja, "ja"),
         )
         for _, a in sorted(mappings.alerts.items())
+        if a.over == "account"
     ]
     none = "SELECT NULL::VARCHAR AS account_id, NULL::VARCHAR AS rule, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja WHERE false"
     con.execute("CREATE OR REPLACE TEMP TABLE d_alert AS " + " UNION ALL ".join([none, *alerts]))
@@ -95,7 +96,7 @@ def _load_rules(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
         f"({literal(r.name)}, {r.persist_days}, {literal(r.motion)}, {literal(r.trusted)}, {literal(f'{r.name} v{r.version}')}, "
         f"{literal(r.title.en)}, {literal(r.title.ja)})"
         for r in _rules(mappings)
-    ] + [f"({literal(ALERT + name)}, NULL, NULL, false, NULL, NULL, NULL)" for name in sorted(mappings.alerts)]
+    ] + [f"({literal(ALERT + name)}, NULL, NULL, false, NULL, NULL, NULL)" for name, a in sorted(mappings.alerts.items()) if a.over == "account"]
     rows += [f"({literal(PATTERN + name)}, NULL, NULL, false, NULL, NULL, NULL)" for name in sorted(mappings.patterns)]
     kinds = {"rule": "VARCHAR", "persist_days": "BIGINT", "motion": "VARCHAR", "trusted": "BOOLEAN", "rule_text": "VARCHAR", "title_en": "VARCHAR"}
     kinds["title_ja"] = "VARCHAR"

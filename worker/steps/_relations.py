@@ -33,6 +33,7 @@ class LakeRelations:
     family_history: str = "family_history"
     anomaly_history: str = "anomaly_history"
     onboarding_history: str = "onboarding_history"
+    fit_history: str = "fit_history"
     writes: str = "writes"
     part_history: str = "part_history"
     scorecard_history: str = "scorecard_history"

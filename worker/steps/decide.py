@@ -26,6 +26,7 @@ from worker.steps._patterns import build_pattern_words, finish_patterns
 from worker.steps._relations import LakeRelations, Moment
 from worker.steps._renewal import build_renewal
 from worker.steps._rollup import circle_note, decide_products
+from worker.steps._sales import add_sales, lake_tables
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
 from worker.steps._why import add_why
@@ -65,6 +66,7 @@ def decide_accounts(
     build_recovered(con, mappings)
     con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
     finish_patterns(con, moment.on)
+    add_sales(con, lake, mappings, moment, run_id=run_id, whole=full)
 
 
 def _decide_tiers(con: duckdb.DuckDBPyConnection, mappings: Mappings, moment: Moment, run_id: str, history: str) -> None:
@@ -133,7 +135,9 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     """Leaves decisions, csql_desired, flips, history, signals and brake.json. Keys of new CSQL records are given out with the item's end."""
     moment = moment_of(ctx)
     first = _backfill_first(ctx, moment)
-    con, lake = open_lake(ctx, ("crm_account", "crm_csql", "crm_user", "writes", "assignment_history", *HISTORIES, *KEEPING))
+    con, lake = open_lake(
+        ctx, ("crm_account", "crm_csql", "crm_user", "writes", "assignment_history", *HISTORIES, *KEEPING, *lake_tables(ctx.mappings))
+    )
     before = lake.score_history
     if first:
         bring(con, ctx.folder, "past_history", "past_signals")
@@ -149,6 +153,8 @@ def run(ctx: StepContext, item: Item) -> Outcome:
         leave(con, ctx.folder, table)
     for table in ("csqls_waiting", "assignments"):
         leave(con, ctx.folder, table)
+    if whole and "fit_history" in lake_tables(ctx.mappings):
+        leave(con, ctx.folder, "fit_changes")
     leave(con, ctx.folder, "assigned", order="ORDER BY account_id")
     guarded = leave_guard(con, lake, ctx.mappings, moment, ctx.folder) if whole else {}
     report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))

@@ -85,7 +85,8 @@ def _is_quiet(ctx: StepContext, one: deliveries.OpenDelivery, channel: str) -> b
         return True
     if one.value == deliveries.OVER:
         return deliveries.is_untold(ctx.ledger, one, channel)
-    return deliveries.is_cooling(ctx.ledger, one, channel, alert.cooldown_days)
+    # each deal is told once, so a second one of the same account is news
+    return deliveries.is_cooling(ctx.ledger, one, channel, 0 if alert.over == "deal" else alert.cooldown_days)
 
 
 def _is_stale(ctx: StepContext, one: deliveries.OpenDelivery) -> bool:

@@ -20,7 +20,7 @@ from worker.store import deliveries, registers
 
 #: file of the run folder -> lake table that it is appended to.
 HISTORY = {"history": "score_history", "signals": "signal_history", "product_history": "product_score_history", "families": "family_history"}
-HISTORY |= {"anomalies": "anomaly_history"}
+HISTORY |= {"anomalies": "anomaly_history", "fit_changes": "fit_history"}
 #: Ends of a change; the names are those of the run's report.
 ENDS = ("ok", "rejected", "unprocessed", "held", "invalid", "superseded")
 #: Columns of `results-*.parquet` that are read here; `worker/steps/_results.py` says what they hold.

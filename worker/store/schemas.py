@@ -128,6 +128,14 @@ SCHEMAS: dict[str, dict[str, str]] = {
         "completed_on": "DATE",
         "as_of": "TIMESTAMPTZ",
     },
+    "fit_history": {
+        **dict.fromkeys(("segment", "product"), "VARCHAR"),
+        "on_": "DATE",
+        "proven": "BOOLEAN",
+        **dict.fromkeys(("successes", "accounts", "stayed", "lost", "onboarded", "failed"), "BIGINT"),
+        "run_id": "VARCHAR",
+        "as_of": "TIMESTAMPTZ",
+    },
     "population_stats": {
         "segment": "VARCHAR",
         "profile": "VARCHAR",
