@@ -120,9 +120,9 @@ class Firm:
             )
             return rows
 
-    def meet(self, customer: str, times: int = 1) -> None:
-        """Meetings a week ago, logged in HubSpot."""
-        held = (datetime.now(UTC) - timedelta(days=7)).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
+    def meet(self, customer: str, times: int = 1, at: datetime | None = None) -> None:
+        """Meetings a week ago, or then, logged in HubSpot."""
+        held = (at or datetime.now(UTC) - timedelta(days=7)).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
         made = self.hubspot.control.seed("meetings", [{"hs_meeting_title": "m", "hs_timestamp": held} for _ in range(times)])
         pairs = [[one, self.companies[customer]] for one in made]
         self.hubspot.control.call("associate", {"from": "meetings", "to": "companies", "pairs": pairs})
@@ -162,8 +162,8 @@ def settings(folder: Path, salesforce: SandboxProcess, hubspot: SandboxProcess, 
 
 
 @contextmanager
-def firm(folder: Path) -> Iterator[Firm]:
-    """Both sandboxes, provisioned and filled; nothing has been run yet."""
+def boxes(folder: Path) -> Iterator[tuple[SandboxProcess, SandboxProcess]]:
+    """Both sandboxes with our fields and the cross-reference property; nobody is in them yet."""
     with SandboxProcess(folder / "org.db") as salesforce, SandboxProcess(folder / "portal.db", crm="hubspot") as hubspot:
         orgs.provision(salesforce, WRITEBACK.active())
         hubs.provision(hubspot, WRITEBACK.active())
@@ -175,24 +175,32 @@ def firm(folder: Path) -> Iterator[Firm]:
             "fieldType": "text",
         }
         log_in(hubspot).crm.properties.core_api.create("companies", cross)
-        boxes = {"salesforce": (orgs.open_crm, salesforce), "hubspot": (hubs.open_crm, hubspot)}
+        yield salesforce, hubspot
+
+
+@contextmanager
+def firm(folder: Path) -> Iterator[Firm]:
+    """Both sandboxes, provisioned and filled; nothing has been run yet."""
+    with boxes(folder) as (salesforce, hubspot):
+        opened_by = {"salesforce": (orgs.open_crm, salesforce), "hubspot": (hubs.open_crm, hubspot)}
 
         def opened(mappings: Mappings, name: str) -> Crm:
-            open_crm, box = boxes[name]
+            open_crm, box = opened_by[name]
             return open_crm(box, mapping=mappings.crm[name])  # type: ignore[operator, no-any-return]
 
         chosen = settings(folder, salesforce, hubspot)
         log.configure(chosen)
         runtime = Runtime.open(chosen, open_crm=opened)
         made = Firm(salesforce, hubspot, runtime, given())
-        _fill(made)
+        fill(made)
         try:
             yield made
         finally:
             runtime.close()
 
 
-def _fill(made: Firm) -> None:
+def fill(made: Firm, met: datetime | None = None) -> None:
+    """Accounts, companies, contracts and meetings (a week ago, or then)."""
     sales, marketing = made.salesforce.control, made.hubspot.control
     domains = {"若葉": "https://www.wakaba.example/", "双葉": "futaba.example", "双葉販売": "www.futaba.example"}
     ids = sales.seed("Account", [{"Name": name, "Website": domains.get(name)} for name in CUSTOMERS])
@@ -213,4 +221,4 @@ def _fill(made: Firm) -> None:
     assert answer["success"], answer
     for name, customer in CUSTOMERS.items():
         if customer.meetings:
-            made.meet(name, customer.meetings)
+            made.meet(name, customer.meetings, met)
