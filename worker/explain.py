@@ -250,15 +250,20 @@ def _why_not(account: Row, decision: Row, changes: list[Row], holds: Sequence[Ro
         "rejected_before": "was refused by the CRM before",
     }
     said += [
-        f"{c['object']}.{c['field']} {refused[c['disposition']]}" + (f" ({c['why']})" if c["why"] else "")
+        f"{_at(c)}{c['object']}.{c['field']} {refused[c['disposition']]}" + (f" ({c['why']})" if c["why"] else "")
         for c in changes
         if c["disposition"] in refused
     ]
-    said += [f"{h['object']}.{h['field']} is held since {h['since']:%Y-%m-%d}: release it to overwrite" for h in holds]
-    said += [f"{d['object']}.{d['field'] or 'record'} was refused by the CRM ({d['code']}): {d['remedy']}" for d in letters]
+    said += [f"{_at(h)}{h['object']}.{h['field']} is held since {h['since']:%Y-%m-%d}: release it to overwrite" for h in holds]
+    said += [f"{_at(d)}{d['object']}.{d['field'] or 'record'} was refused by the CRM ({d['code']}): {d['remedy']}" for d in letters]
     if not changes and not said:
         said.append("Nothing differs from what the CRM had: no write was needed.")
     return said
+
+
+def _at(row: Row) -> str:
+    """The CRM it is about, where it says so."""
+    return f"{row['connection']} " if row.get("connection") else ""
 
 
 def _pairs(con: duckdb.DuckDBPyConnection, folder: Path, account_id: str) -> list[Row]:

@@ -70,7 +70,7 @@ def parity(opened: Runtime, mappings: Mappings) -> Parity:
         result = Parity(lake.home, not_compared=sorted(f.key for f in ours if f.update == "ride_along"))
         compared = [f for f in ours if f.update != "ride_along"]
         result.fields = sorted(f.key for f in compared)
-        held = {(h.record_id, h.field) for h in registers.holds(opened.ledger, "account")}
+        held = {(h.connection, h.record_id, h.field) for h in registers.holds(opened.ledger, "account")}
         for name in lake.others:
             query = f"SELECT account_id, record_id FROM p_pair WHERE connection = {literal(name)} ORDER BY account_id"
             pairs = con.execute(query).fetchall()
@@ -89,7 +89,7 @@ def _compare(
     name: str,
     fields: Sequence[WriteField],
     pairs: Sequence[tuple[str, str]],
-    held: set[tuple[str, str]],
+    held: set[tuple[str, str, str]],
 ) -> None:
     """One slice of pairs, read from both sides."""
     con.register("given_pairs", pa.table({"account_id": [p[0] for p in pairs], "record_id": [p[1] for p in pairs]}))
@@ -109,7 +109,7 @@ def _compare(
         f"unnest(list_filter([{differing}], lambda x: x IS NOT NULL)) AS d FROM {joined}) ORDER BY ALL"
     ).fetchall()
     for account, record, key, here, there in rows:
-        is_held = (account, key) in held or (record, key) in held
+        is_held = any((at, one, key) in held for side, one in ((result.home, account), (name, record)) for at in ("", side))
         result.differences.append(Difference(account, key, name, record, here, there, is_held))
     for view in ("given_pairs", "home_side", "other_side"):
         con.unregister(view)

@@ -1,4 +1,4 @@
-"""Two nights of a firm that runs Salesforce and HubSpot, for the crash tests: the first is over, the second is to be run, whole or from its writes on.
+"""Two nights of a firm that runs Salesforce and HubSpot, for the crash tests: the first is over, the second is run from its start or its writes.
 
 Made once per test session like those of `nights.py`, whose helpers serve here. Each test gets a copy of both CRMs, lake and ledger.
 """
@@ -56,7 +56,8 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Pair:
-    """What was made. `folder` holds both CRMs' states (`-side`: clock and tokens), `evening` (after the first night) and `midnight` (the second, before write_back)."""
+    """What was made. `folder` holds both CRMs' states (`-side`: clock and tokens), `evening` (after the first night) and `midnight` (the second,
+    before write_back)."""
 
     folder: Path
     run_id: str  # of the second night at midnight

@@ -12,7 +12,7 @@ from tests.acceptance import both
 from worker.cli.main import main
 from worker.items import RunKind, RunState
 from worker.run import finish_run, poll_resync, start_run
-from worker.store import registers, runs
+from worker.store import runs
 
 
 @pytest.fixture(scope="module")
@@ -110,19 +110,25 @@ def test_cs77_a_meeting_in_hubspot_rescores_the_account_in_both(firm: both.Firm)
     assert firm.scores("salesforce")["若葉"] == firm.scores("hubspot")["若葉"] == "28"
 
 
-def test_a_persons_edit_is_held_where_it_was_made(firm: both.Firm) -> None:
-    """In HubSpot alone: Salesforce goes on. Released, HubSpot follows."""
+def test_cs77_a_persons_edit_is_held_where_it_was_made(
+    firm: both.Firm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In HubSpot alone: Salesforce goes on. Released there, HubSpot follows."""
     company = firm.companies["紅葉"]
     firm.hubspot.control.call("write", {"object": "companies", "rows": [{"id": company, "csh_health_score": "99"}]})
     firm.seats("紅葉", 50)  # 30
     report = firm.report(firm.run())
     assert (report["connections"]["hubspot"]["writes"]["held"], report["connections"]["salesforce"]["writes"]["ok"]) == (0, 1)
     assert (firm.scores("salesforce")["紅葉"], firm.scores("hubspot")["紅葉"]) == ("30", "99")
-    (held,) = registers.holds(firm.runtime.ledger)
-    assert (held.record_id, held.field, held.crm_value) == (company, "health_score", "99")
-    registers.commit(
-        firm.runtime.ledger, registers.put_released(firm.runtime.ledger, "account", [company], ["health_score"], firm.runtime.ledger.now())
-    )
+    for name, value in firm.environment(tmp_path / "mappings").items():
+        monkeypatch.setenv(name, value)
+    code, (held,) = command(monkeypatch, capsys, "holds", "--json")
+    assert (code, held["connection"], held["record_id"], held["field"], held["crm_value"]) == (0, "hubspot", company, "health_score", "99")
+    assert command(monkeypatch, capsys, "holds", "--connection", "salesforce", "--release-all", "--json") == (0, [])
+    _, said = command(monkeypatch, capsys, "explain", firm.accounts["紅葉"], "--json")
+    assert [line for line in said["why_not"] if "is held since" in line and line.startswith("hubspot account.health_score")]
+    assert not [line for line in said["why_not"] if line.startswith("salesforce")]
+    assert command(monkeypatch, capsys, "holds", "--connection", "hubspot", "--release-all", "--json")[1][0]["record_id"] == company
     firm.run()
     assert firm.scores("hubspot")["紅葉"] == "30"
 

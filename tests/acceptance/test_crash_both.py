@@ -1,7 +1,7 @@
 """kill -9 in a night that serves Salesforce and HubSpot: the restarted night leaves in both CRMs what an undisturbed one leaves.
 
-Each CRM's own count of changed records says that nothing was written twice, and no CSQL is there twice (`nights.crm_of` looks). The order of a night's
-batches: HubSpot's companies, Salesforce's accounts, its CSQL records; so pass 1 of a write point is HubSpot's, 2 and 3 are Salesforce's.
+Each CRM's own count of changed records says that nothing was written twice, and no CSQL is there twice (`nights.crm_of` looks). A night's batches are
+in this order: HubSpot's companies, Salesforce's accounts, its CSQL records; so pass 1 of a write point is HubSpot's, 2 and 3 are Salesforce's.
 """
 
 import multiprocessing

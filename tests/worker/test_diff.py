@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from mappings.models import Mappings, Writeback
 from tests.factories import AS_OF, MODIFIED, ON, Lake, make_field, make_mappings
 from tests.worker.core import RELATIONS, Row, moment, rows
-from worker.steps.diff import Objections, diff_accounts
+from worker.steps.diff import HELD, REJECTED, Objections, diff_accounts
 from worker.store.registers import value_hash
 
 DECISIONS = {
@@ -82,17 +82,17 @@ def changes(
     with lake.into(duckdb.connect(config={"threads": 1})) as con:
         _table(con, "decisions", DECISIONS, [] if record is None and decided is None else [DECIDED | (decided or {})])
         _table(con, "csql_desired", DESIRED, list(desired))
-        _table(
-            con, "held", dict.fromkeys(("object", "record_id", "field", "crm_value"), "VARCHAR"), [_named(h, "record_id", "crm_value") for h in held]
-        )
+        _table(con, "held", dict.fromkeys(HELD, "VARCHAR"), [_named(h, "record_id", "crm_value") for h in held])
         letters = [_named(r, "record_key", "value_hash") for r in rejected]
-        _table(con, "rejected", dict.fromkeys(("object", "record_key", "field", "value_hash"), "VARCHAR"), letters)
+        _table(con, "rejected", dict.fromkeys(REJECTED, "VARCHAR"), letters)
         diff_accounts(con, RELATIONS, mappings, moment(), Objections("held", "rejected"))
         return rows(con, "SELECT * FROM changes ORDER BY object, record_id, field")
 
 
 def _named(values: tuple[str, ...], record: str, last: str) -> Row:
-    return {"object": values[0], record: values[1], "field": values[2], last: values[3]}
+    """A fifth value names a connection; these tests have one without a name."""
+    named = values[4] if len(values) > 4 else ""
+    return {"connection": named, "object": values[0], record: values[1], "field": values[2], last: values[3]}
 
 
 def _table(con: duckdb.DuckDBPyConnection, name: str, kinds: dict[str, str], given_rows: list[Row]) -> None:
@@ -218,6 +218,13 @@ def test_a_field_that_a_person_changed_is_held_and_takes_nothing_along() -> None
     found = changes(AGREED | own(health_score="90"), held=(("account", "A1", "health_score", "90"),))
     assert brief(found) == [("health_score", "90", "58", "held")]
     assert found[0]["why"] == "a person changed it"
+
+
+def test_cs77_what_is_said_against_one_crms_copy_does_not_concern_the_others() -> None:
+    elsewhere = (("account", "A1", "health_score", "90", "hubspot"),)
+    assert ("health_score", "90", "58", "send") in brief(changes(AGREED | own(health_score="90"), held=elsewhere))
+    letter = (("account", "A1", "health_score", value_hash({"health_score": "61"}), "hubspot"),)
+    assert ("health_score", "58", "61", "send") in brief(changes(AGREED, {"score": 61}, rejected=letter))
 
 
 def test_what_does_not_fit_is_invalid_and_the_rest_goes() -> None:

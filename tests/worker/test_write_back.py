@@ -109,7 +109,7 @@ def test_a_persons_value_is_held_until_it_is_released(org: SandboxProcess, desk:
     assert (hold.field, hold.crm_value) == ("score", "99")
     alone = desk.write([score(only, "61")])
     assert desk.states(alone) == {only: "held"}
-    commit(desk.runtime.ledger, put_released(desk.runtime.ledger, "account", [only], ["score"], utc_now()))
+    commit(desk.runtime.ledger, put_released(desk.runtime.ledger, "salesforce", "account", [only], ["score"], utc_now()))
     freed = desk.write([score(only, "62")])
     assert desk.states(freed) == {only: "ok"}
     assert held_in_crm(org, [only]) == [62]

@@ -118,18 +118,22 @@ def holds(
     ] = None,
     release_all: Annotated[bool, typer.Option("--release-all", help="All held fields, e.g. after the ledger was lost.")] = False,
     field: Annotated[list[str] | None, typer.Option("--field", help="Only this field of writeback.yml; may be repeated.")] = None,
+    connection: Annotated[str | None, typer.Option("--connection", help="Only in this CRM, by its name under crm/.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Fields of ours that a person changed: they are not overwritten until released.
+    """Fields of ours that a person changed: they are not overwritten in that CRM until released.
 
-    Examples: scoresync holds · scoresync holds --release 0015e00000ABCDeAAF · scoresync holds --release-all --field health_score
+    Examples: scoresync holds · scoresync holds --release 0015e00000ABCDeAAF · scoresync holds --release-all --field health_score ·
+    scoresync holds --connection hubspot --release-all
     """
     with runtime(settings()) as opened:
-        held = [one for one in registers.holds(opened.ledger) if not field or one.field in field]
+        asked = [one for one in registers.holds(opened.ledger) if not field or one.field in field]
+        held = [one for one in asked if connection is None or one.connection in ("", connection)]
         freed = [one for one in held if release_all or one.record_id in (release or [])]
         now = opened.ledger.now()
         registers.commit(
-            opened.ledger, [s for one in freed for s in registers.put_released(opened.ledger, one.object, [one.record_id], [one.field], now)]
+            opened.ledger,
+            [s for one in freed for s in registers.put_released(opened.ledger, one.connection, one.object, [one.record_id], [one.field], now)],
         )
     releasing = bool(release) or release_all
     shown = freed if releasing else held
@@ -137,9 +141,8 @@ def holds(
         print_json([vars(one) for one in shown])
     else:
         for one in shown:
-            out.print(
-                f"{one.object} {one.record_id} {one.field}: {safe(one.crm_value) or '(empty)'}, since {one.since:%Y-%m-%d %H:%M} UTC", soft_wrap=True
-            )
+            place = f"{one.connection} {one.object} {one.record_id} {one.field}".lstrip()
+            out.print(f"{place}: {safe(one.crm_value) or '(empty)'}, since {one.since:%Y-%m-%d %H:%M} UTC", soft_wrap=True)
         found = f"{len(shown)} fields {'released' if releasing else 'held'}."
         out.print(found if shown else "Nothing is held." if not release else "None of these records has a held field.")
     return exits.WRONG_INPUT if release and not freed else exits.DONE

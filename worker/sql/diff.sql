@@ -51,8 +51,8 @@ INSERT INTO changes
 WITH said AS (
     SELECT c.*, h.record_id IS NOT NULL AS held, h.crm_value AS held_value, j.field IS NOT NULL AS refused
     FROM f_change AS c
-    LEFT JOIN {{held}} AS h ON h.object = {{object}} AND h.record_id = c.record_id AND h.field = c.field
-    LEFT JOIN {{rejected}} AS j ON j.object = {{object}} AND j.record_key = coalesce(c.record_id, c.external_key) AND j.field = c.field
+    LEFT JOIN {{held}} AS h ON h.connection IN ('', {{connection}}) AND h.object = {{object}} AND h.record_id = c.record_id AND h.field = c.field
+    LEFT JOIN {{rejected}} AS j ON j.connection = {{connection}} AND j.object = {{object}} AND j.record_key = coalesce(c.record_id, c.external_key) AND j.field = c.field
          AND j.value_hash = sha256('{"' || c.field || '": ' || coalesce(CAST(to_json(c.our_value) AS VARCHAR), 'null') || '}')
 ), disposed AS (
     SELECT *, CASE WHEN held THEN 'held' WHEN invalid IS NOT NULL THEN 'invalid' WHEN refused THEN 'rejected_before' ELSE 'send' END AS disposition
@@ -65,9 +65,9 @@ whole AS (
     SELECT coalesce(k.record_id, k.external_key) AS record_key,
            sha256('{' || string_agg('"' || k.field || '": ' || coalesce(CAST(to_json(k.our_value) AS VARCHAR), 'null'), ', ' ORDER BY k.field) || '}') AS value_hash
     FROM kept AS k WHERE k.disposition = 'send'
-      AND coalesce(k.record_id, k.external_key) IN (SELECT record_key FROM {{rejected}} WHERE object = {{object}} AND field = '') GROUP BY 1
+      AND coalesce(k.record_id, k.external_key) IN (SELECT record_key FROM {{rejected}} WHERE connection = {{connection}} AND object = {{object}} AND field = '') GROUP BY 1
 ), refused AS (
-    SELECT w.record_key FROM whole AS w JOIN {{rejected}} AS j ON j.object = {{object}} AND j.field = '' AND j.record_key = w.record_key
+    SELECT w.record_key FROM whole AS w JOIN {{rejected}} AS j ON j.connection = {{connection}} AND j.object = {{object}} AND j.field = '' AND j.record_key = w.record_key
          AND j.value_hash = w.value_hash
 )
 SELECT {{object}}, k.record_id, k.external_key, k.account_id, k.field, k.crm_value, k.our_value,

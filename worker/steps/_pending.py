@@ -116,13 +116,15 @@ def past(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> dict[str, dict[str
     return found
 
 
-def released(ctx: StepContext, records: Sequence[Wanted]) -> dict[str, dict[str, str | None]]:
+def released(ctx: StepContext, connection: str, records: Sequence[Wanted]) -> dict[str, dict[str, str | None]]:
     """Record id -> field -> the person's value that an admin let us overwrite."""
     wanted_ids = {w.record_id for w in records if w.record_id}
     if not records:
         return {}
     c = hold.c
-    query = select(c.record_id, c.field, c.crm_value).where(c.object == records[0].object, c.released_at.is_not(None))
+    query = select(c.record_id, c.field, c.crm_value).where(
+        c.connection.in_(["", connection]), c.object == records[0].object, c.released_at.is_not(None)
+    )
     found: dict[str, dict[str, str | None]] = {}
     for row in ctx.ledger.rows(query):
         if row.record_id in wanted_ids:

@@ -4,7 +4,7 @@ The base is the pulled row, overlaid by our own acknowledged writes that are new
 a difference of two strings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -35,15 +35,26 @@ _NEVER_CLEARED = {"resynced_at"}
 _NUMBERS = (FieldType.NUMBER, FieldType.PERCENT, FieldType.CURRENCY)
 
 
+#: Columns of what must not be sent.
+HELD = ("connection", "object", "record_id", "field", "crm_value")
+REJECTED = ("connection", "object", "record_key", "field", "value_hash")
+
+
+def no_rows(names: Sequence[str]) -> str:
+    """An empty relation of text columns."""
+    return f"(SELECT {', '.join(f'NULL::VARCHAR AS {name}' for name in names)} WHERE false)"
+
+
 @dataclass(frozen=True)
 class Objections:
     """Relations of what must not be sent.
 
-    held: object, record_id, field, crm_value. rejected: object, record_key, field ('' = the record), value_hash (as the dead letters have it).
+    held: connection ('' = its record id says which), object, record_id, field, crm_value. rejected: connection, object, record_key, field ('' = the
+    record), value_hash (as the dead letters have it).
     """
 
-    held: str = "(SELECT NULL::VARCHAR AS object, NULL::VARCHAR AS record_id, NULL::VARCHAR AS field, NULL::VARCHAR AS crm_value WHERE false)"
-    rejected: str = "(SELECT NULL::VARCHAR AS object, NULL::VARCHAR AS record_key, NULL::VARCHAR AS field, NULL::VARCHAR AS value_hash WHERE false)"
+    held: str = no_rows(HELD)
+    rejected: str = no_rows(REJECTED)
 
 
 def diff_accounts(
@@ -224,13 +235,16 @@ def _stats(con: duckdb.DuckDBPyConnection) -> dict[str, float]:
 
 def _objections(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> Objections:
     text = pa.string()
-    held = [{"object": h.object, "record_id": h.record_id, "field": h.field, "crm_value": h.crm_value} for h in registers.holds(ctx.ledger)]
+    held = [
+        {"connection": h.connection, "object": h.object, "record_id": h.record_id, "field": h.field, "crm_value": h.crm_value}
+        for h in registers.holds(ctx.ledger)
+    ]
     letters = [
-        {"object": d.object, "record_key": d.record_key, "field": d.field, "value_hash": d.value_hash}
+        {"connection": d.connection, "object": d.object, "record_key": d.record_key, "field": d.field, "value_hash": d.value_hash}
         for d in registers.dead_letters(ctx.ledger, states=("open",))
         if d.next_at is None or d.next_at > ctx.run.as_of
     ]
     return Objections(
-        table_of(con, "held", held, dict.fromkeys(("object", "record_id", "field", "crm_value"), text)),
-        table_of(con, "rejected", letters, dict.fromkeys(("object", "record_key", "field", "value_hash"), text)),
+        table_of(con, "held", held, dict.fromkeys(HELD, text)),
+        table_of(con, "rejected", letters, dict.fromkeys(REJECTED, text)),
     )

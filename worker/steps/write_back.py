@@ -167,7 +167,7 @@ class Batch:
     def decide_all(self, wanted: Sequence[Wanted]) -> list[tuple[Wanted, Decision]]:
         """Records that have something to send; the others are booked."""
         past = _pending.past(self.ctx, self.con)
-        released = _pending.released(self.ctx, wanted)
+        released = _pending.released(self.ctx, self.connection, wanted)
         infos = self.infos()
         used = self.used_fields(wanted)
         self._must_be_writable(used, infos)
@@ -208,7 +208,9 @@ class Batch:
         self.rows += field_rows(self.connection, one, decision)
         if one.record_id is not None:
             since, run_id = self.started_at, self.ctx.run.id
-            self.holds += [registers.Hold(self.object, one.record_id, name, value, since, run_id) for name, value in decision.held.items()]
+            self.holds += [
+                registers.Hold(self.connection, self.object, one.record_id, name, value, since, run_id) for name, value in decision.held.items()
+            ]
             self.acknowledge(one, decision, decision.settled)
         if decision.send:
             sends.append((one, decision))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
-from sqlalchemy import Executable, and_, func, select, update
+from sqlalchemy import Executable, and_, delete, func, select, tuple_, update
 
 from worker.store.ledger import Ledger
 from worker.store.tables import bulk_job, closing, csql_key, cursor, dead_letter, flip, hold, resync_request, usage_file
@@ -116,8 +116,9 @@ def put_csql_keys(ledger: Ledger, keys: Sequence[CsqlKeyRow]) -> list[Executable
 # --- holds ---------------------------------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Hold:
-    """A field that a person changed: not overwritten until released. `crm_value` is canonical text, null = emptied."""
+    """A field that a person changed in one CRM: not overwritten there until released. `crm_value` is canonical text, null = emptied."""
 
+    connection: str  # '' = from before it was noted; the record's id says which
     object: str
     record_id: str
     field: str
@@ -128,7 +129,7 @@ class Hold:
 
 def holds(ledger: Ledger, object_name: str | None = None) -> list[Hold]:
     """Fields held now."""
-    query = select(hold).where(hold.c.released_at.is_(None)).order_by(hold.c.object, hold.c.record_id, hold.c.field)
+    query = select(hold).where(hold.c.released_at.is_(None)).order_by(*hold.primary_key)
     if object_name is not None:
         query = query.where(hold.c.object == object_name)
     names = Hold.__dataclass_fields__
@@ -138,20 +139,28 @@ def holds(ledger: Ledger, object_name: str | None = None) -> list[Hold]:
 def released(ledger: Ledger, since: datetime | None = None) -> list[Hold]:
     """Fields that were held and have been released at or after `since` (null = ever)."""
     names = Hold.__dataclass_fields__
-    query = select(hold).where(hold.c.released_at.is_not(None)).order_by(hold.c.object, hold.c.record_id, hold.c.field)
+    query = select(hold).where(hold.c.released_at.is_not(None)).order_by(*hold.primary_key)
     rows = ledger.rows(query if since is None else query.where(hold.c.released_at >= since))
     return [Hold(**{name: row._mapping[name] for name in names}) for row in rows]
 
 
 def put_holds(ledger: Ledger, found: Sequence[Hold]) -> list[Executable]:
-    """Hold fields; one that is held already keeps its beginning and takes the newest CRM value. A released one is held anew."""
-    return ledger.upserts(hold, [{**asdict(one), "released_at": None} for one in found], keep=("since", "run_id"))
+    """Hold fields; one that is held already keeps its beginning and takes the newest CRM value. A released one is held anew. The row
+    takes the place of one that did not name its connection."""
+    c, keys = hold.c, [(one.object, one.record_id, one.field) for one in found]
+    parts = (keys[start : start + IDS_PER_STATEMENT // 3] for start in range(0, len(keys), IDS_PER_STATEMENT // 3))
+    unnamed = [delete(hold).where(c.connection == "", tuple_(c.object, c.record_id, c.field).in_(part)) for part in parts]
+    return [*unnamed, *ledger.upserts(hold, [{**asdict(one), "released_at": None} for one in found], keep=("since", "run_id"))]
 
 
-def put_released(ledger: Ledger, object_name: str, record_ids: Sequence[str], fields: Sequence[str], now: datetime) -> list[Executable]:
-    """Release these fields of these records (an admin's word, or the person put our value back)."""
+def put_released(
+    ledger: Ledger, connection: str, object_name: str, record_ids: Sequence[str], fields: Sequence[str], now: datetime
+) -> list[Executable]:
+    """Release these fields of these records of one CRM (an admin's word, or the person put our value back)."""
     c = hold.c
-    which = and_(c.object == object_name, c.record_id.in_(list(record_ids)), c.field.in_(list(fields)), c.released_at.is_(None))
+    which = and_(
+        c.connection == connection, c.object == object_name, c.record_id.in_(list(record_ids)), c.field.in_(list(fields)), c.released_at.is_(None)
+    )
     return [update(hold).where(which).values(released_at=now)] if record_ids and fields else []
 
 

@@ -211,6 +211,7 @@ csql_key = Table(
 hold = Table(
     "hold",
     metadata,
+    Column("connection", String(40), primary_key=True),  # '' = from before it was noted, and several were served
     Column("object", String(20), primary_key=True),
     Column("record_id", String(40), primary_key=True),
     Column("field", String(60), primary_key=True),

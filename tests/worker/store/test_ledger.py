@@ -85,16 +85,28 @@ def test_an_exception_rolls_the_whole_transaction_back(ledger: Ledger) -> None:
 
 
 def test_upserts_update_what_is_there_and_keep_what_is_to_be_kept(ledger: Ledger) -> None:
-    run_all(ledger, put_holds(ledger, [Hold("account", "r1", "score", "50", NOW, "run1")]))
+    run_all(ledger, put_holds(ledger, [Hold("salesforce", "account", "r1", "score", "50", NOW, "run1")]))
     later = NOW + timedelta(days=1)
-    run_all(ledger, put_holds(ledger, [Hold("account", "r1", "score", "60", later, "run2"), Hold("account", "r2", "score", None, later, "run2")]))
-    assert holds(ledger) == [Hold("account", "r1", "score", "60", NOW, "run1"), Hold("account", "r2", "score", None, later, "run2")]
-    run_all(ledger, put_released(ledger, "account", ["r1"], ["score"], later))
+    run_all(
+        ledger,
+        put_holds(
+            ledger,
+            [Hold("salesforce", "account", "r1", "score", "60", later, "run2"), Hold("salesforce", "account", "r2", "score", None, later, "run2")],
+        ),
+    )
+    assert holds(ledger) == [
+        Hold("salesforce", "account", "r1", "score", "60", NOW, "run1"),
+        Hold("salesforce", "account", "r2", "score", None, later, "run2"),
+    ]
+    run_all(ledger, put_released(ledger, "salesforce", "account", ["r1"], ["score"], later))
     assert [one.record_id for one in holds(ledger)] == ["r2"]
 
 
 def test_ten_thousand_rows_go_in_at_once(ledger: Ledger) -> None:
-    rows = [{"object": "account", "record_id": f"r{n}", "field": "f", "crm_value": "1", "since": NOW, "run_id": "r"} for n in range(10_000)]
+    rows = [
+        {"connection": "c", "object": "account", "record_id": f"r{n}", "field": "f", "crm_value": "1", "since": NOW, "run_id": "r"}
+        for n in range(10_000)
+    ]
     run_all(ledger, ledger.upserts(hold, rows))
     assert ledger.rows(select(func.count().label("n")).select_from(hold))[0].n == 10_000
     run_all(ledger, ledger.inserts(hold, [{**row, "crm_value": "2"} for row in rows[:10]]))
