@@ -5,6 +5,7 @@ which it is, and the next time the field is found held the row takes its name (`
 """
 
 import json
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,7 +36,7 @@ def downgrade() -> None:
     op.bulk_insert(_create(*_KEY), list(rows.values()))
 
 
-def _rows(*names: str) -> list[dict[str, object]]:
+def _rows(*names: str) -> list[dict[str, Any]]:
     columns = [sa.column(name, tables.Instant(timezone=True)) if name in _STAMPS else sa.column(name) for name in names]
     return [dict(row._mapping) for row in op.get_bind().execute(sa.select(*columns).select_from(sa.table("hold")))]
 
