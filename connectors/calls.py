@@ -32,6 +32,7 @@ GROUPS: dict[str, str] = {
     "collections_upsert": "writes",
     "batch_update": "writes",
     "batch_upsert": "writes",
+    "batch_create": "writes",
     "associate": "writes",
     "bulk_create": "writes",
     "bulk_upload": "writes",

@@ -65,6 +65,8 @@ def _mapping(checker: Checker, document: Document, mapping: CrmMapping) -> Itera
             yield document.fault(("authoritative", place), f"`{entity}` is not mapped here", nearest(entity, mapping.entities))
     if mapping.vendor == "salesforce" and not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}__c", mapping.csql_object):
         yield document.fault(("csql_object",), f"`{mapping.csql_object}` is no custom object", "its API name ends in __c, as CSH_CSQL__c")
+    if mapping.vendor == "salesforce" and mapping.csql_store not in ("auto", "custom_object"):
+        yield document.fault(("csql_store",), f"Salesforce keeps CSQLs in a custom object, not in a {mapping.csql_store}", "drop the line")
     for entity, sources in mapping.entities.items():
         path: Path_ = ("entities", entity)
         if entity not in ENTITIES:

@@ -221,6 +221,7 @@ KEYS: dict[str, dict[str, str]] = {
         "adds": "entities whose rows count beside those of the authoritative connection, as further activities",
         "entities": "entity → objects it is read from; several objects are put together",
         "csql_object": "object of the CSQL records",
+        "csql_store": "HubSpot: what a CSQL is kept as. `auto`: a custom object where the plan has them, else a lead, else a task; never a deal",
         "match": "keys by which its accounts find the same company in the other connection, in order",
         "free_mail": "further domains that say nothing of who a company is",
         "max_lag_days": "with two connections: not read for longer than this, scores that need what it brings are held",

@@ -259,6 +259,7 @@ class CrmMapping(Model):
     adds: list[str] = Field(default_factory=list)  # entities whose rows count beside those of the authoritative connection
     entities: dict[str, list[Source]]
     csql_object: str = "CSH_CSQL__c"
+    csql_store: Literal["auto", "custom_object", "lead", "task", "deal"] = "auto"  # what CSQL records are, where the CRM leaves a choice
     match: list[Literal["cross_id", "domain"]] = Field(default=["cross_id", "domain"], min_length=1)  # how its accounts find their counterparts
     free_mail: list[str] = Field(default_factory=list)  # domains of nobody, beside those that are known
     max_lag_days: int = Field(default=3, ge=0)  # with two connections: unread for longer, what it brings is late

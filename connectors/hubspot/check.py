@@ -1,11 +1,12 @@
 """Preflight: everything that would make a run fail or degrade, found at once, each finding with who must do what. Touches nothing."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from connectors.base import FieldInfo, Finding
 from connectors.errors import Misfit, NotAllowed, QuotaSpent
 from connectors.hubspot.client import Portal
 from connectors.hubspot.errors import ADMIN, PROVISION
+from connectors.hubspot.names import ObjectNames
 from connectors.hubspot.objects import Objects, ObjectType
 from connectors.pages import mapped_fields
 from mappings.models import FieldType, Source, WriteField
@@ -25,7 +26,7 @@ USAGE = "/account-info/v3/api-usage/daily/private-apps"
 class Preflight:
     """Checks one account against sources and fields."""
 
-    def __init__(self, portal: Portal, objects: Objects, object_names: Mapping[str, str]) -> None:
+    def __init__(self, portal: Portal, objects: Objects, object_names: ObjectNames) -> None:
         self._portal, self._objects, self._names = portal, objects, object_names
 
     def findings(self, sources: Sequence[Source], fields: Sequence[WriteField]) -> list[Finding]:

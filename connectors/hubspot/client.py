@@ -35,6 +35,7 @@ _DATED = (
     ("/crm/v3/properties/", "/crm/properties/{}/"),
     ("/crm-object-schemas/v3/", "/crm-object-schemas/{}/"),
     ("/crm/v3/owners/", "/crm/owners/{}/"),
+    ("/crm/v3/pipelines/", "/crm/pipelines/{}/"),
     ("/account-info/v3/", "/account-info/{}/"),
     ("/oauth/v1/", "/oauth/{}/"),
 )

@@ -14,45 +14,63 @@ from connectors.hubspot.auth import Credentials
 from connectors.hubspot.check import Preflight
 from connectors.hubspot.client import SEARCHES, Portal
 from connectors.hubspot.links import Links
+from connectors.hubspot.names import ObjectNames
 from connectors.hubspot.objects import LINK, Objects
 from connectors.hubspot.provision import Provisioner
 from connectors.hubspot.reading import Reader, Record
+from connectors.hubspot.stores import OBJECTS, Stores, View
 from connectors.hubspot.writing import Writer
 from connectors.values import canonical
 from mappings.models import CrmMapping, Mappings, Source, WriteField
 
-COMPANIES = "companies"
-TASKS = "tasks"
+#: Object types that CSQLs may share with a firm's own records.
+SHARED = frozenset(OBJECTS.values())
 
 
 class HubSpot(NoBulk):
     """One HubSpot account. One object per worker process; not thread-safe."""
 
-    def __init__(self, mapping: CrmMapping, portal: Portal, *, language: str = "ja") -> None:
+    def __init__(self, mapping: CrmMapping, portal: Portal, *, language: str = "ja", csql_fields: Sequence[WriteField] = ()) -> None:
+        """`csql_fields`: those of writeback.yml, by whose names a person's moves are read back."""
         self.name = mapping.connection
         self.calls: CallCounts = portal.counts
         self._portal, self._language = portal, language
-        self._names = {"account": COMPANIES, "csql": mapping.csql_object, "task": TASKS}
+        self._csql_object = mapping.csql_object
         self._objects = Objects(portal)
+        self._stores = Stores(portal, self._objects, mapping.csql_object, mapping.csql_store, csql_fields)
+        self._names = ObjectNames(self._stores)
         self._links = Links(portal, self._objects)
         self._reader = Reader(portal, self._objects, self._links)
-        self._writer = Writer(portal, self._objects, self._links, self._names)
+        self._writer = Writer(portal, self._objects, self._links, self._names, self._reader)
 
     def server_now(self) -> datetime:
         return self._portal.server_now()
 
     def describe(self, object_name: str) -> Mapping[str, FieldInfo]:
-        return self._objects.get(self._names.get(object_name, object_name)).fields
+        return self._objects.get(self._names.of(object_name)).fields
 
     def check(self, sources: Sequence[Source], fields: Sequence[WriteField]) -> list[Finding]:
-        return Preflight(self._portal, self._objects, self._names).findings(sources, fields)
+        stored = [self._stores.current().field(f) if f.object == "csql" else f for f in fields]
+        return Preflight(self._portal, self._objects, self._names).findings([self._seen(s)[0] for s in sources], stored)
 
     # --- reading ---------------------------------------------------------------------------------------------------------------------------------
     def read(self, source: Source, extra_fields: Sequence[str], window: Window, into: Path, expect_rows: int | None) -> ReadResult:
-        return self._reader.read(source, extra_fields, window, into)
+        source, view = self._seen(source)
+        return self._reader.read(source, extra_fields, window, into, view)
 
     def read_ids(self, source: Source, extra_fields: Sequence[str], ids: Sequence[str], into: Path, *, by: str = "_id") -> ReadResult:
-        return self._reader.read_ids(source, extra_fields, ids, into, by)
+        source, view = self._seen(source)
+        return self._reader.read_ids(source, extra_fields, ids, into, by, view)
+
+    def _seen(self, source: Source) -> tuple[Source, View | None]:
+        """The source as it is in this account: CSQLs where they live, and other sources on the same object type without them."""
+        if source.object == self._csql_object:
+            store = self._stores.current()
+            return source.model_copy(update={"object": store.object}), store.view(csql=True)
+        if source.object in SHARED:
+            store = self._stores.current()
+            return source, store.view(csql=False) if store.object == source.object else None
+        return source, None
 
     def reread(self, fields: Sequence[WriteField], ids: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         if not ids or not fields:
@@ -85,7 +103,11 @@ class HubSpot(NoBulk):
 
     def _batch(self, object_name: str, fields: Sequence[WriteField], ids: Sequence[str], by: str | None = None) -> list[Record]:
         names = [f.names["hubspot"] for f in fields if not f.names["hubspot"].startswith(LINK)]
-        return list(self._reader.batch(self._objects.type_id(object_name), ids, list(dict.fromkeys(names)), by=by, kind="reread"))
+        store = self._stores.current() if fields and fields[0].object == "csql" else None
+        view = store.view(csql=True) if store is not None else None
+        asked = list(dict.fromkeys([*names, *(view.properties if view is not None else ())]))
+        found = self._reader.batch(self._objects.type_id(object_name), ids, asked, by=by, kind="reread")
+        return [store.seen(r) if store is not None else r for r in found]
 
     def _canonical(self, object_name: str, records: Sequence[Record], fields: Sequence[WriteField]) -> list[tuple[Record, dict[str, str | None]]]:
         links = [f.names["hubspot"] for f in fields if f.names["hubspot"].startswith(LINK)]
@@ -103,9 +125,10 @@ class HubSpot(NoBulk):
     # --- set-up ----------------------------------------------------------------------------------------------------------------------------------
     def provision(self, fields: Sequence[WriteField], *, dry_run: bool, say: Callable[[ProvisionStep], None]) -> list[ProvisionStep]:
         try:
-            return Provisioner(self._portal, self._objects, self._names, self._language).run(fields, dry_run=dry_run, say=say)
+            return Provisioner(self._portal, self._objects, self._names, self._stores, self._language).run(fields, dry_run=dry_run, say=say)
         finally:
             self._objects.forget()
+            self._stores.forget()
 
 
 def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Waits | None = None, searches: int = SEARCHES) -> HubSpot:
@@ -128,7 +151,7 @@ def connect(mapping: CrmMapping, mappings: Mappings, settings: Any, *, waits: Wa
         window_calls=settings.hubspot_window_calls,
         searches=searches,
     )
-    return HubSpot(mapping, portal, language=mappings.writeback.language)
+    return HubSpot(mapping, portal, language=mappings.writeback.language, csql_fields=mappings.writeback.of("csql"))
 
 
 def missing_setting(settings: Any) -> str:

@@ -7,6 +7,7 @@ with an error per record, and is no failure.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from connectors.errors import Misfit
 from connectors.hubspot.client import Portal
 from connectors.hubspot.objects import Objects
 
@@ -57,6 +58,15 @@ class Links:
         for start in range(0, len(inputs), REMOVE_INPUTS):
             body = {"inputs": inputs[start : start + REMOVE_INPUTS]}
             self._portal.json("associate", lambda hs: hs.crm.associations.v4.batch_api.archive, *self._types(from_type, to_type), body)
+
+    def spec(self, from_type: str, to_type: str) -> dict[str, Any]:
+        """The association type a new record is given with: the primary one, else the first; asked of the account, since the numbers differ."""
+        found = self._portal.json("describe", lambda hs: hs.crm.associations.v4.schema.definitions_api.get_all, *self._types(from_type, to_type))
+        kinds = sorted(found["results"], key=lambda kind: kind.get("label") != "Primary")
+        if not kinds:
+            text = f"HubSpot knows no association from {from_type} to {to_type}."
+            raise Misfit(text, remedy="A HubSpot admin must check the plan and the token's scopes of both.", code="NO_ASSOCIATION_TYPE")
+        return {"associationCategory": kinds[0]["category"], "associationTypeId": int(kinds[0]["typeId"])}
 
     def _types(self, from_type: str, to_type: str) -> tuple[str, str]:
         return self._objects.type_id(from_type), self._objects.type_id(to_type)

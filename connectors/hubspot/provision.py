@@ -1,4 +1,4 @@
-"""Creates what writeback.yml declares and the account lacks: the custom object for CSQLs, a property group, properties.
+"""Creates what writeback.yml declares and the account lacks: the store for CSQLs, a property group, properties.
 
 Nothing that is there is changed or deleted: a property that differs is reported. Creating is safe to repeat: what exists answers 409.
 """
@@ -10,7 +10,9 @@ from connectors.base import ProvisionStep
 from connectors.errors import ConnectorError, Misfit, NotAllowed, Refused
 from connectors.hubspot.client import Portal
 from connectors.hubspot.errors import ADMIN, read_error
-from connectors.hubspot.objects import LINK, STANDARD, Objects
+from connectors.hubspot.names import ObjectNames
+from connectors.hubspot.objects import LINK, Objects
+from connectors.hubspot.stores import DEAL_PIPELINE, OBJECTS, Kind, Store, Stores, lacking
 from mappings.models import FieldType, WriteField
 
 GROUP, GROUP_LABEL = "csh", {"en": "Customer health", "ja": "顧客の健康度"}
@@ -33,10 +35,10 @@ KINDS: dict[FieldType, tuple[str, str]] = {
 
 
 class Provisioner:
-    """Provisions one account, with a token that has the schema scopes. `object_names`: account | csql -> object type."""
+    """Provisions one account, with a token that has the schema scopes."""
 
-    def __init__(self, portal: Portal, objects: Objects, object_names: Mapping[str, str], language: str = "ja") -> None:
-        self._portal, self._objects, self._names, self._language = portal, objects, object_names, language
+    def __init__(self, portal: Portal, objects: Objects, object_names: ObjectNames, stores: Stores, language: str = "ja") -> None:
+        self._portal, self._objects, self._names, self._stores, self._language = portal, objects, object_names, stores, language
         self._dry = True
         self._say: Callable[[ProvisionStep], None] = lambda _: None
         self._steps: list[ProvisionStep] = []
@@ -45,11 +47,14 @@ class Provisioner:
         """Every step done, or with `dry_run` every step that would be. Misfit names the scopes, NotAllowed the plan that is lacking."""
         self._dry, self._say, self._steps = dry_run, say, []
         self._objects.forget()
+        self._stores.forget()
         for key in dict.fromkeys(f.object for f in fields):
             own = [f for f in fields if f.object == key]
-            name = self._names[key]
-            first = [f for f in own if f.external_key or f.key == "title"]
-            there, new = (True, False) if name in STANDARD else self._custom_object(name, first)
+            first = [f for f in own if f.external_key or f.key == "title"] if key == "csql" else []
+            name, there, new = self._csql_store(first) if key == "csql" else (self._names[key], True, False)
+            if key == "csql":
+                store = self._stores.made(next((kind for kind, object_name in OBJECTS.items() if object_name == name), Kind.CUSTOM_OBJECT))
+                own = [store.field(f) for f in own]
             self._group(name, there)
             self._properties(name, own, there, {f.names["hubspot"] for f in first} if new else set())
         if not dry_run and any(s.action == "create_field" for s in self._steps):
@@ -61,26 +66,76 @@ class Provisioner:
         self._steps.append(step)
         self._say(step)
 
-    # --- the CSQL object -------------------------------------------------------------------------------------------------------------------------
-    def _custom_object(self, name: str, first: Sequence[WriteField]) -> tuple[bool, bool]:
-        """Whether the object is there now, and whether it was made just now, with its `first` properties.
+    # --- where CSQLs live ------------------------------------------------------------------------------------------------------------------------
+    def _csql_store(self, first: Sequence[WriteField]) -> tuple[str, bool, bool]:
+        """(object type, whether it is there now, whether it was made just now with its `first` properties). Says which store it is, and why.
 
-        A plan without custom objects has no store for CSQLs that this version knows.
+        A store that was set up before stays: its records do not move by themselves.
         """
-        try:
-            if self._objects.type_id(name) != name or name in self._objects.custom():
-                self._step("exists", name, "CSQLs are kept in this custom object")
-                return True, False
-            self._step("create_object", name, "CSQLs are kept in a custom object: this account's plan has them")
-            if self._dry:
-                return False, False
-            self._portal.json("provision", lambda hs: hs.crm.schemas.core_api.create, self._schema(name, first), idempotent=False)
-        except (Misfit, NotAllowed) as error:
-            if isinstance(error, Misfit) and error.code != "MISSING_SCOPES":
-                raise
-            raise _no_store(name, error) from error
+        before = self._stores.existing()
+        if before is not None:
+            self._step("exists", before.object, f"CSQLs are kept in this {_word(before.kind)}")
+            self._pipeline(before)
+            return before.object, True, False
+        if self._stores.asked not in ("auto", Kind.CUSTOM_OBJECT):
+            return self._chosen(Kind(self._stores.asked), f"`csql_store: {self._stores.asked}` asks for it")
+        refused = self._custom_object(first)
+        if refused is None:
+            return self._names["csql"], not self._dry, not self._dry
+        if self._stores.asked == Kind.CUSTOM_OBJECT:
+            raise _no_store(self._names["csql"], refused) from refused
+        no_object = (
+            f"no custom object, since {_why(refused)} (with an Enterprise edition: add the scopes crm.schemas.custom and crm.objects.custom first)"
+        )
+        no_lead = self._stores.refusal(Kind.LEAD)
+        if no_lead is None:
+            return self._chosen(Kind.LEAD, no_object)
+        return self._chosen(Kind.TASK, f"{no_object}; no lead, since {_why(no_lead)}; the flag is on the company")
+
+    def _chosen(self, kind: Kind, why: str) -> tuple[str, bool, bool]:
+        refused = self._stores.refusal(kind)
+        if refused is not None:
+            raise _no_store(OBJECTS[kind], refused) from refused
+        self._step("choose_store", OBJECTS[kind], f"CSQLs are kept as {_word(kind)}s: {why}")
+        self._pipeline(self._stores.made(kind))
+        return OBJECTS[kind], True, False
+
+    def _custom_object(self, first: Sequence[WriteField]) -> ConnectorError | None:
+        """Makes the custom object; or why the plan or the token has none."""
+        name = self._stores.made(Kind.CUSTOM_OBJECT).object
+        refused = self._stores.refusal(Kind.CUSTOM_OBJECT)
+        if refused is not None:
+            return refused
+        if not self._dry:
+            try:
+                self._portal.json("provision", lambda hs: hs.crm.schemas.core_api.create, self._schema(name, first), idempotent=False)
+            except (Misfit, NotAllowed) as error:
+                if not lacking(error):
+                    raise
+                return error
+        self._step("create_object", name, "CSQLs are kept in a custom object: this account's plan has them")
         self._objects.forget()
-        return True, True
+        return None
+
+    def _pipeline(self, store: Store) -> None:
+        """A deal pipeline of our own, one stage a state. Its deals have no amount, and only a won one is likely: the forecast stays sales'."""
+        if store.kind != Kind.DEAL:
+            return
+        if store.pipeline:
+            self._step("exists", f"{store.object}/{DEAL_PIPELINE}", "pipeline")
+            return
+        self._step("create_object", f"{store.object}/{DEAL_PIPELINE}", "pipeline with one stage a state")
+        if not self._dry:
+            stages = [
+                {
+                    "label": getattr(v, self._language),
+                    "displayOrder": n,
+                    "metadata": {"probability": "1.0" if v.value == "Won" else "0.0" if v.value in _LOST else "0.1"},
+                }
+                for n, v in enumerate(self._stores.states())
+            ]
+            body = {"label": DEAL_PIPELINE, "displayOrder": 99, "stages": stages}
+            self._portal.json("provision", lambda hs: hs.crm.pipelines.pipelines_api.create, store.object, body, idempotent=False)
 
     def _schema(self, name: str, first: Sequence[WriteField]) -> dict[str, Any]:
         shown = next((f for f in first if not f.external_key), first[0])
@@ -154,13 +209,25 @@ class Provisioner:
                 )
 
 
+#: States in which nothing is to be won any more.
+_LOST = frozenset({"Lost", "Returned", "Expired", "Merged"})
+
+
+def _word(kind: Kind) -> str:
+    return kind.replace("_", " ")
+
+
+def _why(error: ConnectorError) -> str:
+    """The first sentence, as a part of one of ours."""
+    return error.text[:1].lower() + error.text[1:].rstrip(".")
+
+
 def _no_store(name: str, error: ConnectorError) -> NotAllowed:
-    """A plan without custom objects looks like a token without their scopes: the scopes cannot be chosen there."""
+    """The store that the mapping asks for is not to be had."""
     return NotAllowed(
-        f"CSQLs are kept in a custom object ({name}), and this token may not make one: {error.text}",
-        remedy=f"{ADMIN} add the scopes crm.schemas.custom and crm.objects.custom, read and write, which needs an Enterprise edition. "
-        "Without one, an admin of scoresync takes the rules out of csql/ and `csql` out of the CRM mapping: scores, reasons and the CSQL flag on "
-        "companies need no custom object. Leads and tasks as a store are not built yet.",
+        f"CSQLs are to be kept in {name}, and this account or token has none: {error.text}",
+        remedy=f"{ADMIN} add the scopes (a custom object needs an Enterprise edition, leads need Sales Hub), or an admin of scoresync sets "
+        "`csql_store: auto` in the CRM mapping, which takes what there is.",
         code=error.code,
         status=error.status,
     )

@@ -17,6 +17,7 @@ from connectors.errors import Misfit, NotReachable, Transient
 from connectors.hubspot.client import Portal
 from connectors.hubspot.links import Links, id_order
 from connectors.hubspot.objects import LINK, OWNERS, Objects, ObjectType
+from connectors.hubspot.stores import View
 from connectors.pages import Pages, mapped_fields
 from mappings.models import Source
 
@@ -37,11 +38,12 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to ask an object type for."""
+    """What to ask an object type for. `view`: how its records count, where CSQLs share the type with others."""
 
     type: ObjectType
     asked: tuple[str, ...]
     missing: tuple[str, ...]
+    view: View | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -60,9 +62,9 @@ class Reader:
         self._portal, self._objects, self._links = portal, objects, links
 
     # --- windows ---------------------------------------------------------------------------------------------------------------------------------
-    def read(self, source: Source, extra: Sequence[str], window: Window, into: Path) -> ReadResult:
+    def read(self, source: Source, extra: Sequence[str], window: Window, into: Path, view: View | None = None) -> ReadResult:
         """All records of the window as pages; a property that is gone is named and read as null (a read would drop it without a word)."""
-        plan = self.plan(source, extra)
+        plan = self.plan(source, extra, view)
         pages = Pages(into, plan.asked)
         if source.object == OWNERS:
             self._write(plan, pages, self._owners())
@@ -135,9 +137,9 @@ class Reader:
                 query["after"] = after
 
     # --- single records --------------------------------------------------------------------------------------------------------------------------
-    def read_ids(self, source: Source, extra: Sequence[str], ids: Sequence[str], into: Path, by: str) -> ReadResult:
+    def read_ids(self, source: Source, extra: Sequence[str], ids: Sequence[str], into: Path, by: str, view: View | None = None) -> ReadResult:
         """The records whose id, or whose field path `by`, is one of `ids`."""
-        plan = self.plan(source, extra)
+        plan = self.plan(source, extra, view)
         pages = Pages(into, plan.asked)
         wanted = list(dict.fromkeys(ids))
         if source.object == OWNERS:
@@ -207,7 +209,7 @@ class Reader:
         return found
 
     # --- shared ----------------------------------------------------------------------------------------------------------------------------------
-    def plan(self, source: Source, extra: Sequence[str]) -> Plan:
+    def plan(self, source: Source, extra: Sequence[str], view: View | None = None) -> Plan:
         if source.filter is not None:
             raise Misfit(
                 f"The source {source.object} has a filter; HubSpot's lists cannot filter.",
@@ -215,16 +217,22 @@ class Reader:
             )
         described = self._objects.get(source.object)
         asked = tuple(mapped_fields(source, extra))
-        return Plan(described, asked, tuple(path for path in asked if not self._objects.has(source.object, path)))
+        aliases = view.aliases if view is not None else {}
+        missing = tuple(path for path in asked if path not in aliases and not self._objects.has(source.object, path))
+        return Plan(described, asked, missing, view)
 
     def _properties(self, plan: Plan) -> list[str]:
-        return list(dict.fromkeys([*plan.own, MERGED]))
+        besides = plan.view.properties if plan.view is not None else ()
+        return list(dict.fromkeys([*plan.own, *besides, MERGED]))
 
     def _write(self, plan: Plan, pages: Pages, records: Iterable[Record], keep: tuple[str, frozenset[str]] | None = None) -> None:
         """Records as raw pages. `keep`: a path and the values it must have."""
         part: list[Record] = []
         for record in records:
-            part.append(record)
+            seen = plan.view.see(record) if plan.view is not None else record
+            if seen is None:
+                continue
+            part.append(seen)
             if len(part) == PAGE_RECORDS:
                 self._page(plan, pages, part, keep)
                 part = []

@@ -26,7 +26,10 @@ _DEALS = [
     ("contractsent", "Contract Sent", "0.9"), ("closedwon", "Closed Won", "1.0"), ("closedlost", "Closed Lost", "0.0"),
 ]  # fmt: skip
 _TICKETS = [("1", "New", "OPEN"), ("2", "Waiting on contact", "OPEN"), ("3", "Waiting on us", "OPEN"), ("4", "Closed", "CLOSED")]
-_LEADS = [("new-stage-id", "New"), ("attempting-stage-id", "Attempting"), ("connected-stage-id", "Connected"), ("qualified-stage-id", "Qualified")]
+_LEADS = [
+    ("new-stage-id", "New"), ("attempting-stage-id", "Attempting"), ("connected-stage-id", "Connected"), ("qualified-stage-id", "Qualified"),
+    ("unqualified-stage-id", "Unqualified"),
+]  # fmt: skip
 
 
 def create_account(state: State) -> None:
