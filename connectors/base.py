@@ -97,9 +97,9 @@ class BulkJob:
 
 @dataclass(frozen=True)
 class ProvisionStep:
-    """One thing provisioning did or would do."""
+    """One thing provisioning did or would do. `choose_store`: what CSQL records will be in this CRM; `detail` says why."""
 
-    action: str  # create_object | create_field | grant | exists | differs
+    action: str  # choose_store | create_object | create_field | grant | exists | differs | left_out
     target: str
     detail: str = ""
 
@@ -189,7 +189,11 @@ class Crm(Protocol):
         ...
 
     def provision(self, fields: Sequence[WriteField], *, dry_run: bool, say: Callable[[ProvisionStep], None]) -> list[ProvisionStep]:
-        """Create what is missing (objects, fields, access); never changes or deletes what is there."""
+        """Create what is missing (a store for CSQLs, objects, fields, access); never changes or deletes what is there.
+
+        Where the CRM leaves a choice of what a CSQL record is, the store that was set up before stays in use, and every method sees the records as CSQLs:
+        `state` and assignee by our keys, each key once, without records of others. The same records are in no other source.
+        """
         ...
 
 

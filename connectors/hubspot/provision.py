@@ -218,8 +218,9 @@ def _word(kind: Kind) -> str:
 
 
 def _why(error: ConnectorError) -> str:
-    """The first sentence, as a part of one of ours."""
-    return error.text[:1].lower() + error.text[1:].rstrip(".")
+    """What it says, as a part of a sentence of ours; without HubSpot's correlation id."""
+    text = error.text.partition(" (HubSpot's correlation id")[0].rstrip(".")
+    return text[:1].lower() + text[1:] if not text.startswith("HubSpot") else text
 
 
 def _no_store(name: str, error: ConnectorError) -> NotAllowed:

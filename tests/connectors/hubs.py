@@ -54,8 +54,8 @@ def open_portal(box: SandboxProcess, *, version: str = VERSION, token: str = "",
     return Portal("hubspot", credentials, version, url=box.url, waits=waits, **(base | given))
 
 
-def open_crm(box: SandboxProcess, *, mapping: CrmMapping = MAPPING, **given: Any) -> HubSpot:
-    return HubSpot(mapping, open_portal(box, **given), language="en")
+def open_crm(box: SandboxProcess, *, mapping: CrmMapping = MAPPING, csql_fields: Sequence[WriteField] = (), **given: Any) -> HubSpot:
+    return HubSpot(mapping, open_portal(box, **given), language="en", csql_fields=csql_fields)
 
 
 def provision(box: SandboxProcess, fields: Sequence[WriteField] = ALL_FIELDS) -> None:

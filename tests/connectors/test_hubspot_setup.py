@@ -51,11 +51,39 @@ def test_a_property_of_another_type_is_reported_and_left_alone(own_hub: SandboxP
     assert "is a text; writeback.yml says number" in finding.text
 
 
-def test_a_plan_without_custom_objects_is_told_with_what_to_do() -> None:
+PLANS = {
+    "lead": (
+        {"custom_objects": False},
+        "leads",
+        "as leads: no custom object, since the token lacks a scope: crm.schemas.custom.read (with an Enterprise",
+    ),
+    "task": ({"custom_objects": False, "leads": False}, "tasks", "as tasks: no custom object, since the token lacks"),
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_a_plan_without_custom_objects_gets_another_store_and_is_told_why(plan: str) -> None:
+    given, target, why = PLANS[plan]
     with SandboxProcess(crm="hubspot") as box:
-        box.control.settings(**hubs.SETTINGS, custom_objects=False)
-        with pytest.raises(NotAllowed, match=r"kept in a custom object \(csh_csql\).*needs an Enterprise edition.*takes the rules out of csql/"):
-            steps(box, fields=hubs.CSQL_FIELDS)
+        box.control.settings(**(hubs.SETTINGS | given))
+        dry, made = steps(box, dry_run=True, fields=hubs.CSQL_FIELDS), steps(box, fields=hubs.CSQL_FIELDS)
+        assert [(s.action, s.target) for s in dry] == [(s.action, s.target) for s in made]
+        (chosen,) = [s for s in made if s.action == "choose_store"]
+        assert (chosen.target, why in chosen.detail) == (target, True)
+        assert "correlation" not in chosen.detail
+        # custom objects come with a bigger plan: the records stay where they are
+        box.control.settings(custom_objects=True, leads=True)
+        again = steps(box, fields=hubs.CSQL_FIELDS)
+        assert {(s.action, s.target.partition(".")[0].partition("/")[0]) for s in again} == {("exists", target)}
+
+
+def test_a_store_that_is_asked_for_and_not_to_be_had_is_told_with_what_to_do() -> None:
+    with SandboxProcess(crm="hubspot") as box:
+        box.control.settings(**hubs.SETTINGS, custom_objects=False, leads=False)
+        for store, named in (("custom_object", "csh_csql"), ("lead", "leads")):
+            crm = hubs.open_crm(box, mapping=hubs.MAPPING.model_copy(update={"csql_store": store}))
+            with pytest.raises(NotAllowed, match=rf"to be kept in {named}, and this account or token has none.*sets `csql_store: auto`"):
+                crm.provision(hubs.CSQL_FIELDS, dry_run=False, say=lambda _: None)
         assert steps(box, fields=hubs.ACCOUNT_FIELDS)  # the rest needs none
 
 
