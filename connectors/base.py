@@ -191,8 +191,8 @@ class Crm(Protocol):
     def provision(self, fields: Sequence[WriteField], *, dry_run: bool, say: Callable[[ProvisionStep], None]) -> list[ProvisionStep]:
         """Create what is missing (a store for CSQLs, objects, fields, access); never changes or deletes what is there.
 
-        Where the CRM leaves a choice of what a CSQL record is, the store that was set up before stays in use, and every method sees the records as CSQLs:
-        `state` and assignee by our keys, each key once, without records of others. The same records are in no other source.
+        Where the CRM leaves a choice of what a CSQL record is, the store that was set up before stays in use, and every method sees the records
+        as CSQLs: `state` and assignee by our keys, each key once, without records of others. They are in no other source.
         """
         ...
 
