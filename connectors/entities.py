@@ -64,6 +64,7 @@ COLUMNS: dict[Entity, dict[str, str]] = {
         "status": "VARCHAR",  # draft | active | ended, by the mapping; null counts as active
         "churned_on": "DATE",
         "churn_reason": "VARCHAR",
+        "churn_note": "VARCHAR",  # in somebody's own words
         "is_trial": "BOOLEAN",
         "end_user_id": "VARCHAR",
         "contracting_party_id": "VARCHAR",

@@ -2,6 +2,7 @@
 
 from mappings.checker import Checker
 from mappings.checks_both import check_both
+from mappings.checks_churn import check_churn
 from mappings.checks_crm import check_crm
 from mappings.checks_onboarding import check_onboarding
 from mappings.checks_patterns import check_patterns
@@ -32,6 +33,7 @@ def check_all(parts: Parts) -> tuple[list[Fault], list[Fault]]:
             check_writeback,
             check_routing,
             check_sales,
+            check_churn,
         ):
             faults += check(checker)
     return faults, checker.warnings

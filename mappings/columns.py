@@ -348,8 +348,8 @@ ENTITIES: dict[str, dict[str, str]] = {
         "account_id": "VARCHAR", "contract_number": "VARCHAR", "product": "VARCHAR", "plan": "VARCHAR", "seats": "BIGINT",
         "mrr": _MONEY, "currency": "VARCHAR",
         "starts_on": "DATE", "ends_on": "DATE", "term_months": "BIGINT", "notice_on": "DATE", "auto_renew": "BOOLEAN", "status": "VARCHAR",
-        "churned_on": "DATE", "churn_reason": "VARCHAR", "is_trial": "BOOLEAN", "end_user_id": "VARCHAR", "contracting_party_id": "VARCHAR",
-        "bill_to_id": "VARCHAR", "partner_id": "VARCHAR", "match_key": "VARCHAR",
+        "churned_on": "DATE", "churn_reason": "VARCHAR", "churn_note": "VARCHAR", "is_trial": "BOOLEAN", "end_user_id": "VARCHAR",
+        "contracting_party_id": "VARCHAR", "bill_to_id": "VARCHAR", "partner_id": "VARCHAR", "match_key": "VARCHAR",
     },
     "billing": {
         "account_id": "VARCHAR", "contract_id": "VARCHAR", "product": "VARCHAR", "period": "DATE", "amount": _MONEY, "currency": "VARCHAR",

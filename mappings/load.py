@@ -31,6 +31,7 @@ from mappings.models import (
     Writeback,
     WriteField,
 )
+from mappings.models_churn import Churn
 from mappings.models_onboarding import OnboardingPlan, Renewal, SelfSuccess
 from mappings.models_patterns import Pattern
 from mappings.models_routing import Lists, Priority, Routing
@@ -69,9 +70,12 @@ FILES: dict[str, type[BaseModel]] = {
     "lists.yml": Lists,
     "sales.yml": Sales,
     "voice.yml": Voice,
+    "churn.yml": Churn,
 }
 #: Files that may be absent: their defaults are complete. So may the CSQL policy where there is no rule.
-OPTIONAL = ("scope.yml", "calendar.yml", "priority.yml", "routing.yml", "lists.yml", "self_success.yml", "renewal.yml", "sales.yml", "voice.yml")
+OPTIONAL = (
+    "scope.yml", "calendar.yml", "priority.yml", "routing.yml", "lists.yml", "self_success.yml", "renewal.yml", "sales.yml", "voice.yml", "churn.yml",
+)  # fmt: skip
 #: Folders that must hold a file.
 NEEDED = ("crm", "indicators", "scores")
 

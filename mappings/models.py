@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag
 
-from mappings import models_sales
+from mappings import models_churn, models_sales
 from mappings.models_alerts import Alert as Alert
 from mappings.models_alerts import Anomaly as Anomaly
 from mappings.models_alerts import CalendarEvent as CalendarEvent
@@ -340,7 +340,7 @@ class Writeback(Model):
 
 
 # --- everything ----------------------------------------------------------------------------------------------------------------------------------
-class Mappings(models_sales.SalesMappings):
+class Mappings(models_sales.SalesMappings, models_churn.ChurnMappings):
     """All mapping files of one folder, checked. A run pins a snapshot of it."""
 
     crm: dict[str, CrmMapping]

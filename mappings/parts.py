@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from mappings.faults import Fault
 from mappings.models import Calendar, CsqlPolicy, Mappings, Products, Scope, Score, Writeback
+from mappings.models_churn import Churn
 from mappings.models_onboarding import Renewal, SelfSuccess
 from mappings.models_routing import Lists, Priority, Routing
 from mappings.models_sales import Sales, Voice
@@ -59,6 +60,7 @@ class Parts:
             onboarding=self.models["onboarding"],
             self_success=self.single("self_success.yml", SelfSuccess) or SelfSuccess(),
             renewal=self.single("renewal.yml", Renewal) or Renewal(),
+            churn=self.single("churn.yml", Churn) or Churn(),
             lists=self.single("lists.yml", Lists) or Lists(),
             sales=self.single("sales.yml", Sales) or Sales(),
             voice=self.single("voice.yml", Voice) or Voice(),

@@ -11,6 +11,7 @@ from worker.cli.leads import csqls
 from worker.cli.lists import portfolio, today
 from worker.cli.local import demo, sandbox
 from worker.cli.operate import approve, deadletters, holds, resync, run, worker
+from worker.cli.past import churns
 from worker.cli.review import brief, onboarding
 from worker.cli.sales import deals, fit, handover, voice
 from worker.cli.show import check, explain, provision, runs
@@ -41,6 +42,7 @@ app.command()(handover)
 app.command()(deals)
 app.command()(fit)
 app.command()(voice)
+app.command()(churns)
 app.command()(runs)
 app.add_typer(deadletters, name="deadletters")
 app.command()(holds)

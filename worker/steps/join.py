@@ -20,6 +20,7 @@ from worker.steps._alert_facts import build_alert_facts
 from worker.steps._anomaly import anomalies_asked, build_anomalies, leave_anomalies
 from worker.steps._calendar import build_calendar, business_between_sql
 from worker.steps._changed import changed_accounts
+from worker.steps._churned import churn_note
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
 from worker.steps._lake import FACTS, leave, leave_json, moment_of, open_lake
 from worker.steps._onboarding import build_onboarding
@@ -168,6 +169,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     leave(con, ctx.folder, "anomalies")
     leave_json(ctx.folder, "reconciliation.json", {"run_id": ctx.run.id, "as_of": ctx.run.as_of, **counts})
     report = feed_notes(con, ctx.mappings, moment_of(ctx).on, ctx.settings.usage.absolute()) if ctx.run.accounts is None else {}
+    report |= churn_note(con, ctx.mappings, moment_of(ctx)) if only is None else {}
     stats = {f"accounts.{name}": float(counts[name]) for name in ("in_crm", "excluded")}
     stats |= {f"usage.{name}": float(counts[name]) for name in ("tenants_unmatched", "accounts_without_usage")}
     stats |= {f"join.{name}": float(counts[name]) for name in ("usage_outside_contract", "lines_without_account")}
