@@ -137,7 +137,10 @@ COLUMNS: dict[Entity, dict[str, str]] = {
         "fewer_is_better": "BOOLEAN",  # a fall below the baseline is the improvement; null counts as false
         "occurred_at": "TIMESTAMPTZ",
         "fact_backed": "BOOLEAN",
-        "confirmed_by": "VARCHAR",
+        "confirmed_by": "VARCHAR",  # the person's name
+        "kind": "VARCHAR",  # revenue_up | cost_down, by the mapping
+        "data_source": "VARCHAR",  # where the figure comes from
+        "logic": "VARCHAR",  # how it follows from our product, in one sentence
     },
     # the CSQL record as people left it; everything else on it arrives as own_<key>
     Entity.CSQL: {"account_id": "VARCHAR", "product": "VARCHAR", "state": "VARCHAR", "external_key": "VARCHAR", "created_at": "TIMESTAMPTZ"},

@@ -5,6 +5,7 @@ and the account is matched. Instants are UTC; dates are in the company's time zo
 """
 
 from mappings.column import Column as Column
+from mappings.columns_evidence import EVIDENCE_DECISIONS
 from mappings.columns_sales import SALES_DECISIONS
 
 #: Where a column's facts come from. An indicator is *connected* when its feed brought any row at all.
@@ -301,6 +302,7 @@ DECISIONS: dict[str, Column] = {
     "expansion_ready": _c("VARCHAR", "crm", "ready, not_yet; null outside the preparation of a renewal"),
     "self_success*": _c("VARCHAR", "crm", "the signs that a new customer may do without a CSM; null = no candidate"),
     **SALES_DECISIONS,
+    **EVIDENCE_DECISIONS,
 }
 
 #: Columns of `csql_desired` that a field of writeback.yml (object csql) may take.
@@ -377,6 +379,7 @@ ENTITIES: dict[str, dict[str, str]] = {
     "outcome": {
         "account_id": "VARCHAR", "metric": "VARCHAR", "baseline": "DOUBLE", "current_value": "DOUBLE", "fewer_is_better": "BOOLEAN",
         "occurred_at": "TIMESTAMPTZ", "fact_backed": "BOOLEAN", "confirmed_by": "VARCHAR",
+        "kind": "VARCHAR", "data_source": "VARCHAR", "logic": "VARCHAR",
     },
     "csql": {"account_id": "VARCHAR", "product": "VARCHAR", "state": "VARCHAR", "external_key": "VARCHAR", "created_at": "TIMESTAMPTZ"},
     "user": {"name": "VARCHAR", "active": "BOOLEAN", "team": "VARCHAR"},

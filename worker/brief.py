@@ -20,6 +20,7 @@ from worker._rows import results_sql
 from worker.runtime import Runtime
 from worker.sql import literal, query_sql
 from worker.steps._crm import build_crm_facts, load_crm
+from worker.steps._evidence import build_progress, load_outcomes
 from worker.steps._lake import FACTS, HISTORIES, open_relations
 from worker.steps._relations import LakeRelations, Moment, columns_of
 from worker.steps._texts import text_sql
@@ -45,6 +46,7 @@ CUSTOMER = frozenset(
         "onboarding",
         "outcomes",
         "goal",
+        "progress",
         "tickets",
         "notice",
         "steps",
@@ -110,6 +112,7 @@ def brief(
                       "suppressed": decision.get(f"csql_suppressed_{language}"), "status": decision.get(f"csql_status_{language}")}  # fmt: skip
     parts["questions"] = _questions(con, mappings, language, customer_safe)
     parts["goal"] = _goal(con, lake, account)
+    parts["progress"] = _progress(con, lake, moment, account)
     if customer_safe:
         parts = {name: part for name, part in parts.items() if name in CUSTOMER}
     return Brief(parts, customer_safe)
@@ -225,6 +228,14 @@ def _goal(con: duckdb.DuckDBPyConnection, lake: LakeRelations, account: str) -> 
         f"SELECT own_success_goal AS goal FROM {accounts} WHERE id = {literal(account)} ORDER BY modified_at DESC NULLS LAST, read_at DESC LIMIT 1"
     )
     return next((r["goal"] for r in _rows(con, newest)), None)
+
+
+def _progress(con: duckdb.DuckDBPyConnection, lake: LakeRelations, moment: Moment, account: str) -> Row | None:
+    """How far the measure of their goal has come: before, now, target and percent; null where nobody named one or nothing is recorded."""
+    only = f"account_id IN (SELECT {literal(account)} UNION SELECT id FROM j_master WHERE master_id = {literal(account)})"
+    load_outcomes(con, lake, moment, only)
+    build_progress(con, lake, f"id = {literal(account)}")
+    return next(iter(_rows(con, "SELECT p.*, g.metric, g.target FROM e_progress AS p JOIN e_goal AS g ON g.id = p.account_id")), None)
 
 
 def _file(folder: Path, table: str) -> str:

@@ -51,19 +51,28 @@ def _mappings() -> Mappings:
             {"name": "never", "when": "seats > 1000", "text": _text("Not for them")},
         ],
     }
-    goal = make_field("success_goal", type="text", owner="human", length=255)
+    human = [make_field(f"success_{name}", type="text", owner="human", length=255) for name in ("goal", "metric", "target")]
     plans = {"expense": OnboardingPlan.model_validate(plan)}
-    return make_mappings(onboarding=plans, renewal=Renewal.model_validate(renewal), writeback=Writeback(fields=[goal]))
+    return make_mappings(onboarding=plans, renewal=Renewal.model_validate(renewal), writeback=Writeback(fields=human))
 
 
 def _lake() -> Lake:
     lake = Lake()
-    lake.own = ["success_goal"]
+    lake.own = ["success_goal", "success_metric", "success_target"]
     # R1: the notice deadline of 30 January 2027 is 60 days off; 40 seats, 3 users a week of 10 events in the last four weeks
-    lake.make_account("R1", name=EVIL, own_success_goal="Close in 3 days", csm_id="csm-1", touch_model="high")
+    lake.make_account(
+        "R1",
+        name=EVIL,
+        own_success_goal="Close in 3 days",
+        own_success_metric="hours per close",
+        own_success_target="40",
+        csm_id="csm-1",
+        touch_model="high",
+    )
     lake.make_contract("R1", starts_on=date(2025, 4, 1), ends_on=date(2027, 3, 1), notice_on=date(2027, 1, 30), seats=40, mrr=80_000)
     lake.make_ticket("R1", ON - timedelta(days=12), priority="p1", product="expense")
-    lake.make_outcome("R1", ON - timedelta(days=40), metric="Hours per close", baseline=80.0, current_value=60.0, fact_backed=True)
+    lake.make_outcome("R1", ON - timedelta(days=40), metric="Hours per close", baseline=80.0, current_value=60.0, fact_backed=True,
+                      confirmed_by="Sato | Sons", kind="cost_down", logic="Approvals need no paper", data_source="their time sheets")  # fmt: skip
     lake.make_activity("R1", ON - timedelta(days=3))
     events = lake.make_file()
     for week in range(4):
@@ -118,6 +127,18 @@ def test_cs48_a_result_shows_baseline_present_change_and_whether_it_is_a_fact(ru
     """(60 − 80) / 80 = −25 %: a fall, as the figures say, also where less is better."""
     (outcome,) = _brief(runtime).parts["outcomes"]
     assert (outcome["baseline"], outcome["current_value"], outcome["change"], outcome["fact_backed"]) == (80.0, 60.0, "−25%", True)
+
+
+def test_cs48_the_page_says_who_confirmed_a_result_and_how_it_follows(runtime: Runtime) -> None:
+    page = render(_brief(runtime, language="en"), "md")
+    assert "| Hours per close | 80 | 60 | −25% | yes | Sato \\| Sons | " in page
+    assert "- Hours per close: cost down · Approvals need no paper (their time sheets)" in page
+    assert "コスト削減 · Approvals need no paper" in render(_brief(runtime, language="ja"), "html")
+
+
+def test_cs49_the_page_measures_the_way_to_their_goal(runtime: Runtime) -> None:
+    """From 80 to 60 of 80 to 40 hours: half the way."""
+    assert "Close in 3 days · 50% of the way (hours per close: now 60, target 40)" in render(_brief(runtime, language="en", customer_safe=True), "md")
 
 
 def test_cs49_the_customers_own_goal_stands_beside_the_results(runtime: Runtime) -> None:

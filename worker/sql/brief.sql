@@ -25,7 +25,7 @@ WHERE NOT coalesce(a.deleted, false) AND {{mine}} AND a.opened_at <= {{as_of}} A
 ORDER BY a.priority NULLS LAST, opened_on LIMIT {{limit}}
 
 -- name: outcomes
-SELECT a.metric, a.baseline, a.current_value, a.fewer_is_better, coalesce(a.fact_backed, false) AS fact_backed,
+SELECT a.metric, a.baseline, a.current_value, a.fewer_is_better, coalesce(a.fact_backed, false) AS fact_backed, a.confirmed_by, a.kind, a.data_source, a.logic,
        CAST(timezone({{zone}}, a.occurred_at) AS DATE) AS on_
 FROM j_outcome AS a WHERE NOT coalesce(a.deleted, false) AND {{mine}} AND a.occurred_at <= {{as_of}} ORDER BY on_ DESC, a.id LIMIT {{limit}}
 

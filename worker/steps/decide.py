@@ -18,6 +18,7 @@ from worker.steps._calendar import build_calendar
 from worker.steps._crm import load_masters
 from worker.steps._csql import build_signals, decide_csqls, load_csqls
 from worker.steps._csql_book import csql_report
+from worker.steps._evidence import add_evidence, evidence_tables, needs_product_facts
 from worker.steps._guard import leave_guard
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
 from worker.steps._merged import inherited
@@ -67,6 +68,7 @@ def decide_accounts(
     con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
     finish_patterns(con, moment.on)
     add_sales(con, lake, mappings, moment, run_id=run_id, whole=full)
+    add_evidence(con, lake, mappings, moment, whole=full)
 
 
 def _decide_tiers(con: duckdb.DuckDBPyConnection, mappings: Mappings, moment: Moment, run_id: str, history: str) -> None:
@@ -135,14 +137,15 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     """Leaves decisions, csql_desired, flips, history, signals and brake.json. Keys of new CSQL records are given out with the item's end."""
     moment = moment_of(ctx)
     first = _backfill_first(ctx, moment)
-    con, lake = open_lake(
-        ctx, ("crm_account", "crm_csql", "crm_user", "writes", "assignment_history", *HISTORIES, *KEEPING, *lake_tables(ctx.mappings))
-    )
+    tables = {"crm_account", "crm_csql", "crm_user", "writes", "assignment_history", *HISTORIES, *KEEPING}
+    con, lake = open_lake(ctx, tables | {*lake_tables(ctx.mappings), *evidence_tables(ctx.mappings)})
     before = lake.score_history
     if first:
         bring(con, ctx.folder, "past_history", "past_signals")
         lake = replace(lake, score_history=_with(lake.score_history, "past_history"), signal_history=_with(lake.signal_history, "past_signals"))
     bring(con, ctx.folder, "accounts", "account_products", "feeds", "scores", "parts", "product_scores", "points")
+    if needs_product_facts(ctx.mappings):
+        bring(con, ctx.folder, "product_facts")
     lake = with_past(con, ctx.folder, lake) if first else lake
     whole = ctx.run.kind == RunKind.FULL and ctx.run.accounts is None
     decide_accounts(con, lake, ctx.mappings, moment, run_id=ctx.run.id, resync=ctx.run.kind == RunKind.RESYNC, full=whole)
