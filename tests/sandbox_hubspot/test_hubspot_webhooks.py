@@ -1,8 +1,12 @@
 """Webhooks: signed batches, subscriptions, retries, doubles and disorder; the vendor's own checker and our vectors judge the signatures."""
 
+import base64
+import hashlib
+import hmac
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -144,6 +148,36 @@ def test_failures_are_tried_again_with_a_higher_number(hooked: SandboxProcess, r
     assert [item["attemptNumber"] for item in receiver.events] == [0, 1]
     last = receiver.events[-1]
     assert (last["subscriptionType"], last["mergedObjectIds"], last["primaryObjectId"]) == ("company.merge", [int(ids[1])], int(ids[0]))
+
+
+def test_a_v3_signature_is_what_the_receiver_computes(hooked: SandboxProcess, receiver: Receiver) -> None:
+    """Computed here by the sheet alone (7.3): method, URI as it was called with twelve escapes decoded, body, time in ms; HMAC-SHA-256, base64.
+
+    The address has an escape that is decoded (%3A, %2C), one that stays (%20), and a fragment that is not sent.
+    """
+    url = receiver.url.replace("?p=1", "/a%3Ab%2Cc%20d?p=%40x#part")
+    fired = hooked.control.call("fire", {"url": url, "method": "POST", "body": [{"objectId": 7}], "signature": "v3"})
+    assert fired["status"] == 200
+    [(path, headers, body)] = receiver.got
+    assert path == "/hooks/a%3Ab%2Cc%20d?p=%40x"
+    called = f"http://127.0.0.1:{receiver.server_address[1]}/hooks/a:b,c%20d?p=@x"
+    stamp = headers["X-HubSpot-Request-Timestamp"]
+    source = b"POST" + called.encode() + body + stamp.encode()
+    expected = base64.b64encode(hmac.new(hooked.client_secret.encode(), source, hashlib.sha256).digest()).decode()
+    assert hmac.compare_digest(headers["X-HubSpot-Signature-v3"], expected)
+    sent_at = datetime.fromtimestamp(int(stamp) / 1000, UTC)
+    assert abs(datetime.fromisoformat(hooked.control.clock()) - sent_at) < timedelta(minutes=5)
+    assert headers["X-HubSpot-Signature-v3"] != base64.b64encode(hmac.new(b"another", source, hashlib.sha256).digest()).decode()
+
+
+def test_after_ten_attempts_an_event_is_given_up(hooked: SandboxProcess, receiver: Receiver) -> None:
+    """The sheet: up to ten attempts over the next 24 hours (7.2)."""
+    receiver.status = 500
+    Api(hooked).post("/crm/v3/objects/companies", {"properties": {"name": "A"}}, 201)
+    while hooked.control.call("deliver", {})["requests"]:
+        hooked.control.clock(advance=24 * 3600)
+    attempts = [event["attemptNumber"] for event in receiver.events]
+    assert attempts == list(range(10))
 
 
 def test_a_workflow_webhook_is_signed_with_v2(hooked: SandboxProcess, receiver: Receiver) -> None:
