@@ -124,6 +124,7 @@ KEYS: dict[str, dict[str, str]] = {
         "expire_days": "a record nobody accepted lapses after this many days",
         "accept_business_days": "business days for sales to accept or return",
         "contact_business_days": "business days to the first contact",
+        "attribution": "whom a won CSQL counts for: `pass_only` sales alone, `shared` CSM and sales, each in full, `cs_closes` whoever closed it",
         "load_cap": "CSQLs open with one sales rep (its assignee, else the account's owner) before the worker hands over another; null = no cap",
         "open_states": "states in which a record counts as open: one per account and product",
         "mute": "when a rule rests because sales mostly returns what it finds",

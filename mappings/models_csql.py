@@ -57,6 +57,7 @@ class CsqlPolicy(Model):
     accept_business_days: int = 2
     contact_business_days: int = 5
     load_cap: int | None = Field(default=None, ge=1)  # open with one sales rep before the worker hands over another; null = no cap
+    attribution: Literal["pass_only", "shared", "cs_closes"] = "pass_only"  # whom a won one counts for
     open_states: list[str] = Field(default=["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"])
     mute: Mute = Mute()
     unmute: list[Name] = Field(default_factory=list)  # rules that go on whatever sales does with them

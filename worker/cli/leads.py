@@ -12,6 +12,9 @@ from worker.cli.operate import Json
 from worker.cli.summary import safe
 from worker.csqls import Csqls, Row, open_csqls
 
+#: Months of attribution that are printed.
+MONTHS = 3
+
 
 def csqls(late: Annotated[bool, typer.Option("--late", help="Only those past their day.")] = False, as_json: Json = False) -> int:
     """Open CSQLs by rank, with state and deadlines, who waits for a place, and what sales made of each rule; as the last full run left them.
@@ -38,6 +41,8 @@ def _print_csqls(found: Csqls) -> None:
     out.print(table if found.rows else "No CSQL is open.")
     if found.waiting:
         _print_waiting(found.waiting)
+    if found.credits:
+        _print_credits(found.credits, found.attribution)
     if found.rules:
         _print_rules(found.rules)
     if found.guard:
@@ -65,6 +70,19 @@ def _deadline(row: Row) -> str:
         case "Nurture":
             return f"on hold until {row['hold_until']}"
     return ""
+
+
+def _print_credits(credits: list[Row], attribution: str) -> None:
+    """The newest months; all of them are in --json."""
+    months = sorted({row["month"] for row in credits}, reverse=True)[:MONTHS]
+    table = Table("month", "counts for", "", "submitted", "accepted", "expected MRR", "won", "won MRR", title=f"Attribution: {attribution}")
+    for row in credits:
+        if row["month"] in months:
+            who = row["who"] or ("by hand" if row["role"] == "rule" else "nobody")
+            money = ["" if row[name] is None else f"{row[name]:,.0f} {row['currency']}".strip() for name in ("expected", "won_amount")]
+            counts = [str(row[name]) for name in ("submitted", "accepted", "won")]
+            table.add_row(f"{row['month']:%Y-%m}", row["role"], safe(who), counts[0], counts[1], money[0], counts[2], money[1])
+    out.print(table)
 
 
 def _print_rules(rules: list[Row]) -> None:

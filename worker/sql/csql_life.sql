@@ -17,7 +17,8 @@ WITH known AS (
 SELECT id, arg_max(state, n) AS state, arg_max(on_, n) AS state_on, count(*) > 1 AS moved,
        bool_or(state IN ('Accepted', 'Meeting', 'Opportunity', 'Won', 'Lost')) AS accepted, bool_or(state = 'Merged') AS was_merged,
        bool_or(state = 'Submitted') AS submitted, bool_or(state IN ('Meeting', 'Opportunity', 'Won')) AS met, bool_or(state = 'Won') AS won,
-       min(on_) FILTER (state IN ('Accepted', 'Meeting', 'Opportunity', 'Won', 'Lost')) AS accepted_on
+       min(on_) FILTER (state IN ('Accepted', 'Meeting', 'Opportunity', 'Won', 'Lost')) AS accepted_on,
+       min(on_) FILTER (state = 'Submitted') AS submitted_on
 FROM spell GROUP BY id;
 
 -- name: open_records

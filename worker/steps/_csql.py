@@ -40,7 +40,7 @@ _OWN = {
     "amount": "VARCHAR", "seats_suggested": "VARCHAR", "approach_score": "VARCHAR", "health_score": "VARCHAR", "health_tier": "VARCHAR",
     "coverage": "VARCHAR", "during_onboarding": "VARCHAR", "since_on": "VARCHAR", "accept_by": "VARCHAR", "expires_on": "VARCHAR",
     "currency": "VARCHAR", "config_version": "VARCHAR", "merged_into": "VARCHAR",
-    "return_reason": "VARCHAR", "assigned_to": "VARCHAR",
+    "return_reason": "VARCHAR", "assigned_to": "VARCHAR", "closed_by": "VARCHAR", "amount_won": "VARCHAR",
 }  # fmt: skip
 
 

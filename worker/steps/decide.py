@@ -18,6 +18,7 @@ from worker.steps._calendar import build_calendar
 from worker.steps._crm import load_masters
 from worker.steps._csql import build_signals, decide_csqls, load_csqls
 from worker.steps._csql_book import csql_report
+from worker.steps._csql_credit import build_credits
 from worker.steps._evidence import add_evidence, evidence_tables, needs_product_facts
 from worker.steps._guard import leave_guard
 from worker.steps._lake import FACTS, HISTORIES, bring, leave, leave_json, moment_of, open_lake
@@ -159,6 +160,9 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     if whole and "fit_history" in lake_tables(ctx.mappings):
         leave(con, ctx.folder, "fit_changes")
     leave(con, ctx.folder, "assigned", order="ORDER BY account_id")
+    if whole:
+        build_credits(con, lake, ctx.mappings.policy)
+        leave(con, ctx.folder, "csql_credits")
     guarded = leave_guard(con, lake, ctx.mappings, moment, ctx.folder) if whole else {}
     report = brake(con, before, moment.on, ctx.mappings.score.brake, runs.approved(ctx.ledger))
     leave_json(ctx.folder, "brake.json", report.as_dict())
