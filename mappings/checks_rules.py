@@ -80,7 +80,21 @@ def _policy(checker: Checker, document: Document, policy: CsqlPolicy) -> Iterato
         if name not in checker.parts.models["csql"]:
             known = list(checker.parts.models["csql"])
             yield document.fault(("unmute", place), f"there is no rule `{name}` in csql/", nearest(name, known) or f"known: {', '.join(known)}")
+    yield from _judgement(checker, document, policy)
     yield from _open_states(checker, document, policy)
+
+
+def _judgement(checker: Checker, document: Document, policy: CsqlPolicy) -> Iterator[Fault]:
+    fields = [] if checker.parts.writeback is None else [f for f in checker.parts.writeback.of("account") if f.key == "csm_judgement"]
+    known = [value.value for field in fields for value in field.values]
+    said = [one.value for one in policy.judgement]
+    for place, one in enumerate(policy.judgement):
+        yield from checker.text(document, ("judgement", place, "text"), one.text, "csql", ("csql", "why_now"))
+        if one.value in said[:place]:
+            yield document.fault(("judgement", place, "value"), f"`{one.value}` is listed twice", "keep one")
+        elif known and one.value not in known:
+            text = f"`{one.value}` is not among the values of field `csm_judgement`"
+            yield document.fault(("judgement", place, "value"), text, nearest(one.value, known) or "add it in writeback.yml")
 
 
 def _open_states(checker: Checker, document: Document, policy: CsqlPolicy) -> Iterator[Fault]:

@@ -131,6 +131,7 @@ ACCOUNTS: dict[str, Column] = {
     "override_score": _c("BIGINT", "human", "a person's score; null = none, lapsed, or with an end too far ahead"),
     "override_until": _c("DATE", "human", "last day of the override"),
     "pulse": _c("VARCHAR", "human", "CSM pulse A, B, C"),
+    "csm_judgement": _c("VARCHAR", "human", "whether the CSM sees the moment for more: good, not_now"),
     "onboarding_outcome": _c("VARCHAR", "human", "completed, failed_proceeding, extended"),
     # onboarding of the main product, by the plan and version that was valid when it started; null where no plan fits or nothing shows its steps
     "onboarding_plan": _c("VARCHAR", "crm", "name of the plan in onboarding/"),
@@ -260,6 +261,7 @@ DECISIONS: dict[str, Column] = {
     "csql_suppressed*": _c("VARCHAR", "crm", "why a signal made no CSQL"),
     "approach_score": _c("BIGINT", "crm", "highest approach score among open CSQLs and candidates"),
     "white_space*": _c("VARCHAR", "crm", "products not owned, best fit first"),
+    "white_space_detail*": _c("VARCHAR", "crm", "the same with fit, owner team and what stands in the way, where the account has a score"),
     "override_state*": _c("VARCHAR", "crm", "a person's score in force and its last day, or why it is not taken"),
     "usage_status": _c("VARCHAR", "crm", "the first usage status of the scorecard that holds"),
     "patterns": _c("VARCHAR", "crm", "names of the patterns that hold, `;` between them"),

@@ -124,6 +124,7 @@ KEYS: dict[str, dict[str, str]] = {
         "expire_days": "a record nobody accepted lapses after this many days",
         "accept_business_days": "business days for sales to accept or return",
         "contact_business_days": "business days to the first contact",
+        "judgement": "what the CSM's own view (`csm_judgement` on the account) adds to the approach score and to why now",
         "attribution": "whom a won CSQL counts for: `pass_only` sales alone, `shared` CSM and sales, each in full, `cs_closes` whoever closed it",
         "load_cap": "CSQLs open with one sales rep (its assignee, else the account's owner) before the worker hands over another; null = no cap",
         "open_states": "states in which a record counts as open: one per account and product",
@@ -136,6 +137,11 @@ KEYS: dict[str, dict[str, str]] = {
         "settled": "onboardings with an answer in each period, before their rates are compared",
         "csqls": "CSQLs handed over in the later period, before anything is said",
         "fall_points": "percentage points that the share in time must have fallen",
+    },
+    "Judgement": {
+        "value": "a value of the field",
+        "points": "added to the rule's approach score, which stays within 0 and 100",
+        "text": "put after the rule's why_now",
     },
     "Mute": {
         "below_percent": "it rests below this share accepted of those tried; tried = accepted, returned, or lapsed after it was submitted",
@@ -171,6 +177,7 @@ KEYS: dict[str, dict[str, str]] = {
         "core_features": "features that do the job the product is bought for, as the export names them",
         "advanced_features": "features of higher plans",
         "sell": "false: never offered as white space",
+        "team": "who sells it, named where it is suggested",
     },
     "Scope": {
         "include": _WHEN + ", over account columns; null = accounts with an open contract",

@@ -19,6 +19,7 @@ from mappings.models_csql import CsqlPolicy as CsqlPolicy
 from mappings.models_csql import CsqlRule as CsqlRule
 from mappings.models_csql import Gate as Gate
 from mappings.models_csql import Guard as Guard
+from mappings.models_csql import Judgement as Judgement
 from mappings.models_csql import Mute as Mute
 from mappings.models_lift import Lift as Lift
 from mappings.models_patterns import Pattern, UsageStatus
@@ -184,6 +185,7 @@ class Product(Model):
     core_features: list[str] = Field(default_factory=list)
     advanced_features: list[str] = Field(default_factory=list)
     sell: bool = True  # offered as white space
+    team: Text | None = None  # who sells it, named where it is suggested
 
 
 class Products(Model):

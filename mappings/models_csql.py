@@ -50,6 +50,14 @@ class Guard(Model):
     fall_points: float = Field(default=10, gt=0)  # percentage points
 
 
+class Judgement(Model):
+    """What a CSM's own view of the moment (`csm_judgement` on the account) does to the approach score, and to the words for why now."""
+
+    value: str = Field(min_length=1)
+    points: float = Field(ge=-100, le=100)
+    text: Text  # after the rule's why_now
+
+
 class CsqlPolicy(Model):
     gates: list[Gate]
     cooldown_days: dict[Literal["returned", "lost", "declined_twice", "nurture", "expired"], int]
@@ -57,6 +65,7 @@ class CsqlPolicy(Model):
     accept_business_days: int = 2
     contact_business_days: int = 5
     load_cap: int | None = Field(default=None, ge=1)  # open with one sales rep before the worker hands over another; null = no cap
+    judgement: list[Judgement] = Field(default_factory=list)  # nothing said = the rule's own score
     attribution: Literal["pass_only", "shared", "cs_closes"] = "pass_only"  # whom a won one counts for
     open_states: list[str] = Field(default=["Candidate", "Submitted", "Accepted", "Meeting", "Opportunity", "Nurture"])
     mute: Mute = Mute()

@@ -9,7 +9,7 @@ WITH facts AS (
            e.notice_on - {{on}} AS days_to_notice, {{on}} - p.contract_starts_on AS days_since_start,
            CASE WHEN coalesce(c.contracts, 0) = 0 THEN c.ended_on END AS churned_on,
            CASE WHEN a.own_override_until BETWEEN {{on}} AND {{on}} + {{override_days}} THEN a.own_override_score END AS override_score, a.own_override_until AS override_until,
-           a.own_pulse AS pulse, a.own_onboarding_outcome AS onboarding_outcome, coalesce(g.onboarding_days, 90) AS onboarding_days,
+           a.own_pulse AS pulse, a.own_csm_judgement AS csm_judgement, a.own_onboarding_outcome AS onboarding_outcome, coalesce(g.onboarding_days, 90) AS onboarding_days,
            coalesce(g.embedded, false) AS embedded, (SELECT count(*) FROM j_product WHERE sell) - coalesce(w.owned, 0) AS products_to_sell
     FROM j_account AS a
     LEFT JOIN j_contract_facts AS c ON c.acct = a.id LEFT JOIN j_main AS p ON p.acct = a.id LEFT JOIN j_first_end AS e ON e.acct = a.id

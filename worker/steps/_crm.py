@@ -8,6 +8,8 @@ from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of
 
 #: Human-owned fields read from the record: key in writeback.yml -> type.
 HUMAN = {"override_score": "BIGINT", "override_until": "DATE", "pulse": "VARCHAR", "onboarding_outcome": "VARCHAR"}
+#: Those that no score is made of: an answer there does not connect the feed of a CSM's answers.
+ASIDE = {"csm_judgement": "VARCHAR"}
 
 _CHILDREN = (Entity.CONTRACT, Entity.ACTIVITY, Entity.CONTACT, Entity.TICKET, Entity.SURVEY, Entity.OPPORTUNITY, Entity.OUTCOME)
 
@@ -45,7 +47,7 @@ def load_crm(con: duckdb.DuckDBPyConnection, lake: LakeRelations, only: str | No
         con.execute(query_sql("crm", "load_accounts", accounts=accounts, contracts=lake.crm[Entity.CONTRACT]))
     present = columns_of(con, accounts)
     exprs = {name: f"r.{name}" for name in columns(Entity.ACCOUNT)}
-    exprs |= {f"own_{k}": f"TRY_CAST(r.own_{k} AS {t})" if f"own_{k}" in present else f"NULL::{t}" for k, t in HUMAN.items()}
+    exprs |= {f"own_{k}": f"TRY_CAST(r.own_{k} AS {t})" if f"own_{k}" in present else f"NULL::{t}" for k, t in (HUMAN | ASIDE).items()}
     where = "true" if only is None else "id IN (SELECT id FROM j_load)"
     load_latest(con, accounts, "j_account_version", part=lake.part, where=where, exprs=exprs)
     con.execute("CREATE OR REPLACE TEMP TABLE j_account AS SELECT * FROM j_account_version WHERE NOT coalesce(deleted, false) AND master_id IS NULL")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import duckdb
 
 from connectors.entities import Entity, columns
-from mappings.models import CsqlRule, Mappings
+from mappings.models import CsqlRule, Gate, Mappings
 from worker.sql import literal, query_sql
 from worker.steps._alerts import ALERT, load_alert_config, states_sql
 from worker.steps._calendar import add_business_days_sql
@@ -127,13 +127,13 @@ def decide_csqls(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: 
         query_sql(
             "csql_life", "open_records", on=on, open_states=open_states, expire_days=expire_days, nurture_days=str(days.get("nurture", 45)),
             own_rule="j.own_rule", next_budget_year=_next_budget_year("r.state_on", mappings),
-            order=", ".join(literal(s) for s in _open_order(mappings)),
+            order=", ".join(literal(s) for s in open_order(mappings)),
         )
     )  # fmt: skip
     hold_to_cap(con, lake, policy, moment, full=full)
     con.execute(query_sql("csql", "desired", on=on, expire_days=expire_days, accept_by=accept_by, **own))
     con.execute(query_sql("csql_life", "csql_list", open_states=open_states))
-    order = _open_order(mappings)
+    order = open_order(mappings)
     words = {lang: case_sql("f.top.state", [(s, literal(STATE_WORDS.get(s, (s, s))[i])) for s in order]) for i, lang in enumerate(("en", "ja"))}
     con.execute(
         query_sql(
@@ -157,7 +157,7 @@ def muted_rules(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> dict[str,
     return {name: counts for name, counts in sorted(rows.items()) if name not in mappings.policy.unmute}
 
 
-def _open_order(mappings: Mappings) -> list[str]:
+def open_order(mappings: Mappings) -> list[str]:
     """The open states, furthest last; those that only this firm has come after ours."""
     states = mappings.policy.open_states
     return [s for s in STATE_ORDER if s in states] + [s for s in states if s not in STATE_ORDER]
@@ -191,30 +191,44 @@ def _candidate_slots(mappings: Mappings, moment: Moment, muted: Mapping[str, tup
         cases = [(r.name, f"TRY(CAST({value} AS {kind}))") for r in rules if (value := getattr(r, expr))]
         return f"CAST({case_sql('p.rule', cases)} AS {kind})"
 
+    judged = case_sql("r.csm_judgement", [(j.value, str(j.points)) for j in mappings.policy.judgement], "DOUBLE")
     slots = {
-        "approach": per_rule("approach", "DOUBLE"),
+        "approach": per_rule("approach", "DOUBLE") + f" + coalesce({judged}, 0)",
         "amount": per_rule("amount", "DECIMAL(18, 4)"),
         "seats": per_rule("seats_suggested", "BIGINT"),
     }
     for lang in ("en", "ja"):
         slots[f"need_{lang}"] = case_sql("rule", [(r.name, text_sql(getattr(r.need, lang), lang)) for r in rules])
-        slots[f"why_{lang}"] = case_sql("rule", [(r.name, text_sql(getattr(r.why_now, lang), lang)) for r in rules])
+        said = case_sql("csm_judgement", [(j.value, text_sql(getattr(j.text, lang), lang)) for j in mappings.policy.judgement])
+        slots[f"why_{lang}"] = case_sql("rule", [(r.name, text_sql(getattr(r.why_now, lang), lang)) for r in rules]) + f" || coalesce({said}, '')"
     return slots | {"gates": ", ".join(_gates(mappings, moment, muted))}
 
 
 def _gates(mappings: Mappings, moment: Moment, muted: Mapping[str, tuple[int, int]]) -> list[str]:
     """Each gate as an expression: null where it holds or does not apply, else its name and texts. Null of its condition counts as not holding."""
-    cool = {"en": "not to be offered again before {cooldown_until:date}", "ja": "{cooldown_until:date}まではご提案を控える期間です"}
-    words = ", ".join(f"'{lang}': {text_sql(text, lang)}" for lang, text in cool.items())
-    gates = [f"CASE WHEN cooldown_until > {literal(moment.on)} THEN {{'name': 'cooldown', {words}}} END"]
+    gates = [_cooldown_gate(moment)]
     for name, (accepted, tried) in muted.items():
         en, ja = f"the rule rests: sales accepted {accepted} of {tried}", f"このルールは休止中です(営業の受諾{tried}件中{accepted}件)"
         gates.append(f"CASE WHEN rule = {literal(name)} THEN {{'name': 'muted', 'en': {literal(en)}, 'ja': {literal(ja)}}} END")
     for gate in mappings.policy.gates:
         rules = [r.name for r in _rules(mappings) if gate.always or gate.name in r.gates]
         if rules:
-            words = ", ".join(f"'{lang}': {text_sql(getattr(gate.text, lang), lang)}" for lang in ("en", "ja"))
-            applies = f"rule IN ({', '.join(literal(r) for r in rules)})"
-            holds = f"coalesce(TRY(CAST(({gate.when}) AS BOOLEAN)), false)"
-            gates.append(f"CASE WHEN {applies} AND NOT {holds} THEN {{'name': {literal(gate.name)}, {words}}} END")
+            gates.append(_gate_sql(gate, f"rule IN ({', '.join(literal(r) for r in rules)})"))
     return gates
+
+
+def standing_gates(mappings: Mappings, moment: Moment) -> list[str]:
+    """The gates that hold for every rule, likewise, over a product without any rule."""
+    return [_cooldown_gate(moment), *(_gate_sql(gate, "true") for gate in mappings.policy.gates if gate.always)]
+
+
+def _cooldown_gate(moment: Moment) -> str:
+    cool = {"en": "not to be offered again before {cooldown_until:date}", "ja": "{cooldown_until:date}まではご提案を控える期間です"}
+    words = ", ".join(f"'{lang}': {text_sql(text, lang)}" for lang, text in cool.items())
+    return f"CASE WHEN cooldown_until > {literal(moment.on)} THEN {{'name': 'cooldown', {words}}} END"
+
+
+def _gate_sql(gate: Gate, applies: str) -> str:
+    words = ", ".join(f"'{lang}': {text_sql(getattr(gate.text, lang), lang)}" for lang in ("en", "ja"))
+    holds = f"coalesce(TRY(CAST(({gate.when}) AS BOOLEAN)), false)"
+    return f"CASE WHEN {applies} AND NOT {holds} THEN {{'name': {literal(gate.name)}, {words}}} END"

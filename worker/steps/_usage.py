@@ -47,11 +47,20 @@ def load_catalogue(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
         {
             "product": p.code, "title_en": p.title.en, "title_ja": p.title.ja, "onboarding_days": p.onboarding_days, "plans": list(p.plans),
             "has_core": bool(p.core_features), "has_advanced": bool(p.advanced_features), "sell": p.sell, "embedded": p.embedded, "place": i,
+            "team_en": p.team.en if p.team else None, "team_ja": p.team.ja if p.team else None,
         }
         for i, p in enumerate(products)
     ]  # fmt: skip
     kinds = {"product": "VARCHAR", "title_en": "VARCHAR", "title_ja": "VARCHAR", "onboarding_days": "BIGINT", "plans": "VARCHAR[]"}
-    kinds |= {"has_core": "BOOLEAN", "has_advanced": "BOOLEAN", "sell": "BOOLEAN", "embedded": "BOOLEAN", "place": "BIGINT"}
+    kinds |= {
+        "team_en": "VARCHAR",
+        "team_ja": "VARCHAR",
+        "has_core": "BOOLEAN",
+        "has_advanced": "BOOLEAN",
+        "sell": "BOOLEAN",
+        "embedded": "BOOLEAN",
+        "place": "BIGINT",
+    }
     _table(con, "j_product", rows, kinds)
     features = [{"product": p.code, "feature": f, "kind": k} for p in products for k, fs in _kinds(p.core_features, p.advanced_features) for f in fs]
     _table(con, "j_feature", features, {"product": "VARCHAR", "feature": "VARCHAR", "kind": "VARCHAR"})

@@ -31,6 +31,7 @@ from worker.steps._rollup import circle_note, decide_products
 from worker.steps._sales import add_sales, lake_tables
 from worker.steps._scorecard import scorecards
 from worker.steps._usage import load_catalogue
+from worker.steps._white_space import add_white_space
 from worker.steps._why import add_why
 from worker.steps._words import LateFeed, data_status_slots, reason_slots, setup_slots
 from worker.steps.join import join_accounts
@@ -64,6 +65,7 @@ def decide_accounts(
     slots = reason_slots(mappings) | setup_slots(mappings) | data_status_slots(cards, late) | alert_slots(mappings)
     con.execute(query_sql("decide", "decisions", not_scored=literal(_not_scored_value(mappings)), resync=literal(resync), **slots))
     add_why(con, lake, mappings, moment)
+    add_white_space(con, mappings, moment)
     build_recipients(con, lake)
     build_recovered(con, mappings)
     con.execute(query_sql("decide", "flips", on=literal(moment.on), language=mappings.writeback.language))
