@@ -5,8 +5,10 @@ from datetime import UTC, date, datetime
 import duckdb
 
 from tests.factories import Lake
+from tests.requirements.test_cs_onboarding import Accounts, mappings
+from tests.worker.core import join, rows
 from worker.steps._crm import load_masters
-from worker.steps._merged import inherited
+from worker.steps._merged import inherited, inherited_facts
 from worker.steps._relations import LakeRelations
 
 
@@ -58,3 +60,34 @@ def test_who_had_a_score_before_the_merge_keeps_its_own_history() -> None:
     scored(lake, "4", (date(2026, 1, 1), 40))
     scored(lake, "5", (date(2026, 3, 1), 80))
     assert history_of(lake, "5") == [(date(2026, 3, 1), 80)]
+
+
+def test_cs39_since_when_use_is_low_goes_on_with_the_survivor() -> None:
+    """1 was low since 3 May when it became 9 in June; 4 was, too, but became 5, which has a history of its own."""
+    lake = Lake()
+    for account in ("9", "5"):
+        lake.make_account(account)
+    merged(lake, "1", "9", date(2026, 6, 1))
+    merged(lake, "4", "5", date(2026, 6, 1))
+    for account in ("1", "4", "5"):
+        scored(lake, account, (date(2026, 1, 1), 60))
+    for account in ("1", "4"):
+        lake.add("anomaly_history", account_id=account, product="", rhythm="daily", on_=date(2026, 5, 4), active=True, since_on=date(2026, 5, 3))
+    con = lake.into(duckdb.connect())
+    load_masters(con, "crm_account")
+    found = inherited_facts(con, LakeRelations(), "Asia/Tokyo").anomaly_history
+    assert con.execute(f"SELECT account_id, since_on FROM {found} ORDER BY 1").fetchall() == [("4", date(2026, 5, 3)), ("9", date(2026, 5, 3))]
+
+
+def test_cs30_the_day_onboarding_was_completed_goes_on_with_the_survivor() -> None:
+    """1 started on 1 March and was done on 20 May, within the 90 days to 29 May. Its new id does not make that today."""
+    accounts = Accounts()
+    accounts.add("9", date(2026, 3, 1), done=1, own_onboarding_outcome="completed")
+    lake = accounts.lake
+    merged(lake, "1", "9", date(2026, 11, 2))
+    scored(lake, "1", (date(2026, 3, 2), 60))
+    done = {"plan": "expense", "version": 1, "starts_on": date(2026, 3, 1), "status": "completed", "completed_on": date(2026, 5, 20)}
+    lake.add("onboarding_history", account_id="1", on_=date(2026, 5, 20), as_of=datetime(2026, 5, 20, 3, tzinfo=UTC), **done)
+    con, _ = join(lake, mappings())
+    found = rows(con, "SELECT account_id, status, completed_on, on_time FROM onboarding")
+    assert found == [{"account_id": "9", "status": "completed", "completed_on": date(2026, 5, 20), "on_time": True}]

@@ -3,7 +3,9 @@
 Salesforce keeps the id of one of the two; HubSpot may make a third one (reference sheet, 4.2), on which nothing of ours was ever written.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import duckdb
 
@@ -14,17 +16,25 @@ from worker.steps._crm import load_masters
 from worker.steps._relations import LakeRelations, any_rows
 from worker.store.schemas import SCHEMAS, schema
 
+#: Histories by account, as attributes of the relations.
+_JOINED = ("anomaly_history", "onboarding_history")
+_DECIDED = ("score_history", "signal_history", "product_score_history", "family_history", "part_history")
 
-def inherited(con: duckdb.DuckDBPyConnection, lake: LakeRelations, timezone: str) -> LakeRelations:
+
+def inherited(con: duckdb.DuckDBPyConnection, lake: LakeRelations, timezone: str, histories: Sequence[str] = _DECIDED) -> LakeRelations:
     """The relations, with histories in which a survivor goes on where the account it came from ended. Needs j_master."""
     if not any_rows(con, "j_master"):
         return lake
     con.execute(query_sql("merged", "lines", zone=literal(timezone), accounts=lake.crm[Entity.ACCOUNT], history=lake.score_history))
     if not any_rows(con, "g_line"):
         return lake
-    past = (lake.score_history, lake.signal_history, lake.product_score_history, lake.family_history, lake.part_history)
-    scores, signals, products, families, parts = (query_sql("merged", "inherited", history=history) for history in past)
-    return replace(lake, score_history=scores, signal_history=signals, product_score_history=products, family_history=families, part_history=parts)
+    going_on: dict[str, Any] = {name: query_sql("merged", "inherited", history=getattr(lake, name)) for name in histories}
+    return replace(lake, **going_on)
+
+
+def inherited_facts(con: duckdb.DuckDBPyConnection, lake: LakeRelations, timezone: str) -> LakeRelations:
+    """The same for the histories that join goes on with: since when use is low, and when onboarding was completed."""
+    return inherited(con, lake, timezone, _JOINED)
 
 
 def written_before(ctx: StepContext, con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], frozenset[str | None]]:

@@ -23,6 +23,7 @@ from worker.steps._changed import changed_accounts
 from worker.steps._churned import churn_note
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
 from worker.steps._lake import FACTS, leave, leave_json, moment_of, open_lake
+from worker.steps._merged import inherited_facts
 from worker.steps._onboarding import build_onboarding
 from worker.steps._pairs import ambiguous_words, matched
 from worker.steps._products import build_product_facts, covered_sql
@@ -55,6 +56,7 @@ def join_accounts(
     build_calendar(con, mappings.calendar, moment.on - timedelta(days=500), moment.on + timedelta(days=120))
     load_catalogue(con, mappings)
     load_crm(con, lake, only)
+    lake = inherited_facts(con, lake, mappings.calendar.timezone)
     build_crm_facts(con, moment, past=past)
     windows = load_usage(con, lake, mappings, moment, some=only is not None)
     build_onboarding(con, lake, mappings, moment)
@@ -155,7 +157,7 @@ def plan(ctx: StepContext) -> list[NewItem]:
 
 def run(ctx: StepContext, item: Item) -> Outcome:
     """Restartable: reads lake files as the run sees them, replaces its files in the run folder."""
-    con, lake = open_lake(ctx, (*FACTS, "writes"))
+    con, lake = open_lake(ctx, (*FACTS, "writes", "score_history"))
     only = None if ctx.run.kind == RunKind.FULL and ctx.run.accounts is None else changed_accounts(ctx, con, lake)
     counts = join_accounts(con, lake, ctx.mappings, moment_of(ctx), only=only, lapsed=_down.lapsed(ctx, _FEED_ENTITY))
     leave(con, ctx.folder, "accounts", account_columns(), order="ORDER BY account_id")
