@@ -14,10 +14,10 @@ from worker.errors import LeaseLost
 from worker.killpoint import killpoint
 from worker.settings import Settings
 from worker.store import queue
-from worker.store.engine import open_engine
+from worker.store.engine import SharedEngine, open_engine
 from worker.store.lake import Lake
 from worker.store.ledger import Ledger
-from worker.store.work import Item, Run
+from worker.store.work import Item, Run, RunKind
 
 #: (step, done, total) -> None; total 0 = unknown.
 Progress = Callable[[str, int, int], None]
@@ -36,6 +36,7 @@ class StepContext:
     open_crm: Callable[[str], Crm]
     tell: Progress
     log: structlog.stdlib.BoundLogger
+    shared: SharedEngine = field(default_factory=SharedEngine)
     _open: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -57,8 +58,13 @@ class StepContext:
         return self.open_crm(connection)
 
     def engine(self, *folders: Path) -> duckdb.DuckDBPyConnection:
-        """DuckDB over the lake, the run folder and the raw pages, and over `folders` besides (usage exports)."""
-        con = open_engine(self.settings, [self.lake.root, self.folder, self.raw_root, *folders])
+        """DuckDB over the lake, the run folder and the raw pages, and over `folders` besides (usage exports).
+
+        Small runs share one database between their items; a full run's are large, and each gives all its memory back at its end.
+        """
+        within = [self.lake.root, self.folder, self.raw_root, *folders]
+        own = folders or self.run.kind == RunKind.FULL
+        con = open_engine(self.settings, within) if own else self.shared.connection(self.settings, self.run.id, within)
         self._open.callback(con.close)
         return con
 

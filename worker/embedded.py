@@ -13,7 +13,7 @@ from mappings.models import Mappings
 from worker import log
 from worker import run as flow
 from worker.execute import execute
-from worker.items import RunKind, claim_next
+from worker.items import Item, RunKind, claim_next, release
 from worker.runtime import Runtime
 from worker.store import upkeep
 
@@ -37,14 +37,18 @@ def serve(runtime: Runtime, mappings: Callable[[], Mappings], until: Callable[[]
     Mappings are read anew for each run, so an edit takes effect without a restart; a run keeps those it started with.
     """
     last: dict[str, datetime] = {}
+    following: Item | None = None
     while not until():
         for task in due(last):
             start(runtime, mappings, task)
-        item = claim_next(runtime.ledger, runtime.terms)
+        item = following or claim_next(runtime.ledger, runtime.terms)
         if item is None:
+            runtime.rest()
             time.sleep(IDLE_S)
         else:
-            execute(runtime, item)
+            following = execute(runtime, item, go_on=True)
+    if following is not None:
+        release(runtime.ledger, following)
 
 
 def due(last: dict[str, datetime]) -> list[str]:

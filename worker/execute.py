@@ -23,14 +23,18 @@ PASSING = (Transient, OSError, requests.RequestException, DBAPIError, MemoryErro
 FAULT_ATTEMPTS = 2
 
 
-def execute(runtime: Runtime, item: Item) -> None:
-    """Do the item and apply its outcome. Errors are recorded, never raised; only a stop of the process passes through, the item given back."""
+def execute(runtime: Runtime, item: Item, *, go_on: bool = False) -> Item | None:
+    """Do the item and apply its outcome. Errors are recorded, never raised; only a stop of the process passes through, the item given back.
+
+    `go_on`: the caller does what follows, so a resync's next item comes back claimed; null where there is none to go on with.
+    """
+    following: Item | None = None
     started = time.monotonic()
     logger = log.get(run_id=item.run_id, step=item.step, item_id=item.id, attempt=item.attempts)
     try:
         with heartbeat(runtime, item):
             outcome = _outcome(runtime, item)
-        finish(runtime.ledger, item, outcome, time.monotonic() - started)
+        following = finish(runtime.ledger, item, outcome, time.monotonic() - started, following=runtime.terms if go_on else None)
         logger.info("item.waits" if outcome.wait_until else "item.done", seconds=round(time.monotonic() - started, 3))
     except LeaseLost:
         logger.warning("item.lease_lost")
@@ -40,6 +44,7 @@ def execute(runtime: Runtime, item: Item) -> None:
         raise
     except Exception as error:  # noqa: BLE001 - the border: whatever went wrong is recorded on the item
         _fail(runtime, item, error)
+    return following
 
 
 def _outcome(runtime: Runtime, item: Item) -> Outcome:

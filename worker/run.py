@@ -12,7 +12,7 @@ from mappings.models import Mappings
 from worker import log
 from worker.execute import execute
 from worker.identity import account_ids, known_accounts
-from worker.items import Run, RunKind, RunState, claim_next
+from worker.items import Item, Run, RunKind, RunState, claim_next, release
 from worker.resync import pending_requests
 from worker.runtime import Runtime
 from worker.store import registers, runs, upkeep
@@ -53,12 +53,16 @@ def _take_up(runtime: Runtime, connection: str, found: Mapping[str, str], now: d
 
 def work(runtime: Runtime, until: Callable[[], bool]) -> None:
     """Work off items of any run until told. Ctrl-C gives the item in hand back and passes on; the next worker goes on from there."""
+    following: Item | None = None
     while not until():
-        item = claim_next(runtime.ledger, runtime.terms)
+        item = following or claim_next(runtime.ledger, runtime.terms)
         if item is None:
+            runtime.rest()
             time.sleep(IDLE_S)
         else:
-            execute(runtime, item)
+            following = execute(runtime, item, go_on=True)
+    if following is not None:
+        release(runtime.ledger, following)
 
 
 def until_done(runtime: Runtime, run_id: str) -> Callable[[], bool]:

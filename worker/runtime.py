@@ -14,6 +14,7 @@ from worker.items import Item, Step, StepContext, Terms
 from worker.settings import Settings
 from worker.steps import STEPS
 from worker.store import runs
+from worker.store.engine import SharedEngine
 from worker.store.lake import Lake
 from worker.store.ledger import Ledger
 
@@ -35,6 +36,7 @@ class Runtime:
     tell: Progress = _silent
     _crms: dict[tuple[str, str], Crm] = field(default_factory=dict)
     _mappings: dict[str, Mappings] = field(default_factory=dict)
+    _engine: SharedEngine = field(default_factory=SharedEngine)
 
     @classmethod
     def open(
@@ -85,9 +87,15 @@ class Runtime:
             open_crm=lambda connection: self.crm(run.mappings_hash, connection),
             tell=self.tell,
             log=log.get(run_id=run.id, step=item.step, item_id=item.id),
+            shared=self._engine,
         )
 
+    def rest(self) -> None:
+        """There is nothing to do now: give back what is kept for the next item of a run."""
+        self._engine.close()
+
     def close(self) -> None:
+        self.rest()
         self.ledger.close()
 
 

@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from sqlalchemy import event, func, select
 
 from connectors.sandbox_kit import SandboxProcess
 from tests.acceptance import orgs
 from worker.items import RunKind, RunState
 from worker.run import finish_run, poll_resync, until_done, work
 from worker.store import runs
+from worker.store.tables import item
 
 HERE = Path(__file__).parent
 REQUESTED, ANSWERED = "CSH_Resync_Requested_At__c", "CSH_Resynced_At__c"
@@ -87,6 +90,32 @@ def test_the_account_that_asks_is_scored_and_answered(desk: Desk, capsys: pytest
     assert other[ANSWERED] is None
     stats = desk.worker.box.control.stats()["calls"]
     assert stats["collections_update"] == 1
+
+
+def test_a_resync_opens_one_database_and_ends_an_item_and_claims_the_next_in_one_commit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a small run's time would go into them. Items: nine plans; account, contract and contact pulled and staged; join to diff; batch; record."""
+    opened: list[Any] = []
+    commits: list[Any] = []
+
+    def noted(connection: Any) -> None:
+        commits.append(connection)
+
+    engine = desk.worker.runtime.ledger.engine
+    monkeypatch.setattr(duckdb, "connect", lambda *a, connect=duckdb.connect, **more: (opened.append(a), connect(*a, **more))[1])
+    desk.press(10)
+    run_id = desk.poll()
+    event.listen(engine, "commit", noted)
+    try:
+        work(desk.worker.runtime, until_done(desk.worker.runtime, run_id or ""))
+    finally:
+        event.remove(engine, "commit", noted)
+    assert desk.record(10)[ANSWERED] is not None
+    assert len(opened) == 1
+    assert run_id is not None
+    count = select(func.count()).where(item.c.run_id == run_id)
+    ((items,),) = desk.worker.runtime.ledger.rows(count)
+    # one for each item's end; besides, the first claim and what write_back notes around its call. A claim of its own for each would make twice as many
+    assert items < len(commits) < 2 * items
 
 
 def test_a_request_is_answered_once(desk: Desk) -> None:

@@ -117,6 +117,35 @@ def test_a_resync_overtakes_a_full_run(runtime: Runtime) -> None:
     assert claimed(runtime).run_id == full
 
 
+def test_the_end_of_a_resyncs_item_claims_what_comes_next(runtime: Runtime) -> None:
+    """In the order of the ordinary claim, and of this run alone; at a fence (another holder) neither the end nor the claim counts."""
+    other, resync = start(runtime), start(runtime, RunKind.RESYNC, accounts=["a1"])
+    plan = claimed(runtime)
+    first = finish(runtime.ledger, plan, Outcome(successors=[NewItem("one"), NewItem("two")]), following=TERMS)
+    assert first is not None
+    assert (first.run_id, first.key, first.attempts) == (resync, "one", 1)
+    assert is_ours(runtime.ledger, first)
+    with pytest.raises(LeaseLost):
+        finish(runtime.ledger, plan, Outcome(), following=TERMS)
+    second = finish(runtime.ledger, first, Outcome(), following=TERMS)
+    assert second is not None
+    assert second.key == "two"
+    assert claimed(runtime).run_id == other  # nothing else of the resync is free
+
+
+def test_other_runs_let_a_resync_go_first(runtime: Runtime) -> None:
+    start(runtime)
+    assert finish(runtime.ledger, claimed(runtime), Outcome(successors=[NewItem("one")]), following=TERMS) is None
+
+
+def test_a_worker_that_stops_gives_the_item_it_would_go_on_with_back(runtime: Runtime) -> None:
+    run_id = start(runtime, RunKind.RESYNC, accounts=["a1"])
+    looks = iter([False, True])
+    work(runtime, lambda: next(looks))
+    following = claimed(runtime)
+    assert (following.run_id, following.attempts) == (run_id, 2)
+
+
 def test_of_full_and_incremental_runs_one_works_at_a_time(runtime: Runtime) -> None:
     first, second = start(runtime), start(runtime, RunKind.INCREMENT)
     assert claimed(runtime).run_id == first
