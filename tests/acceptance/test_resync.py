@@ -93,7 +93,7 @@ def test_the_account_that_asks_is_scored_and_answered(desk: Desk, capsys: pytest
 
 
 def test_a_resync_opens_one_database_and_ends_an_item_and_claims_the_next_in_one_commit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a small run's time would go into them. Items: nine plans; account, contract and contact pulled and staged; join to diff; batch; record."""
+    """Most of the time of a small run would go into them."""
     opened: list[Any] = []
     commits: list[Any] = []
 
@@ -114,7 +114,7 @@ def test_a_resync_opens_one_database_and_ends_an_item_and_claims_the_next_in_one
     assert run_id is not None
     count = select(func.count()).where(item.c.run_id == run_id)
     ((items,),) = desk.worker.runtime.ledger.rows(count)
-    # one for each item's end; besides, the first claim and what write_back notes around its call. A claim of its own for each would make twice as many
+    # one for the end of each item; besides, the first claim and what write_back notes around its call
     assert items < len(commits) < 2 * items
 
 

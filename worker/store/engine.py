@@ -38,7 +38,7 @@ def open_engine(settings: Settings, folders: Sequence[Path]) -> duckdb.DuckDBPyC
 
 
 class SharedEngine:
-    """One database for the items of one run, as long as this process works on it: opening one takes some 20 ms, longer than most queries of a small run.
+    """One database for the items of one run, as long as this process works on it: opening one takes 20 ms, longer than most queries of a small run.
 
     Each item has a connection of its own; its temporary tables are nobody else's and end with it.
     """
