@@ -9,7 +9,7 @@ from mappings.columns_evidence import EVIDENCE_DECISIONS
 from mappings.columns_sales import SALES_DECISIONS
 
 #: Where a column's facts come from. An indicator is *connected* when its feed brought any row at all.
-FEEDS = ("crm", "usage", "setup", "activity", "contact", "ticket", "survey", "opportunity", "outcome", "human")
+FEEDS = ("crm", "usage", "setup", "activity", "contact", "ticket", "survey", "opportunity", "outcome", "human", "message", "event")
 
 
 def _c(type_: str, feed: str, says: str) -> Column:
@@ -84,6 +84,8 @@ ACCOUNTS: dict[str, Column] = {
     "touches_90d": _c("BIGINT", "activity", "done activities in 90 days"),
     "meetings_90d": _c("BIGINT", "activity", "meetings, QBRs, kick-offs in 90 days"),
     "trainings_done": _c("BIGINT", "activity", "trainings and webinars ever"),
+    "message_opens_90d": _c("BIGINT", "message", "messages opened in 90 days: activities of kind email_open; null = none is ever recorded"),
+    "events_attended_180d": _c("BIGINT", "event", "webinars and user-group events in 180 days; null = none is ever recorded"),
     "last_qbr_on": _c("DATE", "activity", "last QBR"),
     "last_decision_maker_on": _c("DATE", "activity", "last done activity with a contact whose role is decision_maker"),
     "onboarding_steps_open": _c("BIGINT", "activity", "onboarding steps not done and past due"),

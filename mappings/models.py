@@ -92,7 +92,7 @@ class Indicator(Model):
     name: Name
     title: Text
     axis: Axis
-    feed: Literal["crm", "usage", "setup", "activity", "contact", "ticket", "survey", "opportunity", "outcome", "human"]
+    feed: Literal["crm", "usage", "setup", "activity", "contact", "ticket", "survey", "opportunity", "outcome", "human", "message", "event"]
     hypothesis: str = Field(min_length=10)
     unit: Literal["percent", "count", "days", "score", "yes_no"]
     window_days: int | None = Field(default=None, ge=1, le=730)

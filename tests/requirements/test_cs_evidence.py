@@ -92,12 +92,12 @@ def test_cs48_the_record_says_how_well_results_are_backed_and_who_confirmed_them
     }  # fmt: skip
     # the newest record of each of two measures; (7 - 10) / 10 = -30 %
     assert proven["confirmed"]["roi_note_en"] == (
-        "2 results, 1 backed by data, 1 confirmed. Days to close: 10 → 7 (−30%) on 1 Nov 2026, confirmed by Sato"
+        "Days to close: 10 → 7 (−30%), measured on 1 Nov 2026, confirmed by Sato. 2 results in all: 1 backed by data, 1 confirmed"
     )
     assert proven["confirmed"]["roi_note_ja"] == (
-        "成果2件(データの裏付けあり1件、お客様確認済み1件)。Days to close:10→7(−30%)、2026/11/1測定、Sato様が確認"
+        "Days to close:10→7(−30%)、2026/11/1測定。Sato様にご確認いただいています(成果は計2件、裏付けあり1件、ご確認済み1件)"
     )
-    assert proven["recorded"]["roi_note_en"] == "1 result, 0 backed by data, 0 confirmed. Hours: 100 → 90 (−10%) on 1 Oct 2026"
+    assert proven["recorded"]["roi_note_en"] == "Hours: 100 → 90 (−10%), measured on 1 Oct 2026, not backed by data yet"
 
 
 # --- CS-49 ---------------------------------------------------------------------------------------------------------------------------------------

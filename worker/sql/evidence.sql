@@ -30,15 +30,19 @@ WITH ranked AS (
     FROM ranked GROUP BY account_id
 ), worded AS (
     SELECT *, {{before}} AS before, {{now}} AS now,
-           CASE WHEN best.before <> 0 THEN format('{:+d}%', CAST(round_even((best.now - best.before) * 100 / abs(best.before), 0) AS BIGINT)) END AS change
+           CASE WHEN best.before <> 0 THEN CAST(round_even((best.now - best.before) * 100 / abs(best.before), 0) AS BIGINT) END AS percent
     FROM counted
+), signed AS (
+    SELECT *, CASE WHEN percent = 0 THEN '0%' ELSE replace(format('{:+d}%', percent), '-', '−') END AS change FROM worded
 )
 SELECT account_id, CASE rank WHEN 3 THEN 'confirmed' WHEN 2 THEN 'fact_backed' ELSE 'recorded' END AS roi_status,
-       CASE n WHEN 1 THEN '1 result' ELSE n || ' results' END || ', ' || backed || ' backed by data, ' || confirmed || ' confirmed. ' || coalesce(best.metric, 'Latest') || ': '
-       || before || ' → ' || now || coalesce(' (' || replace(change, '-', '−') || ')', '') || ' on ' || strftime(best.on_, '%-d %b %Y') || coalesce(', confirmed by ' || best.by, '') AS roi_note_en,
-       '成果' || n || '件(データの裏付けあり' || backed || '件、お客様確認済み' || confirmed || '件)。' || coalesce(best.metric, '最新の成果') || ':' || before || '→' || now
-       || coalesce('(' || replace(change, '-', '−') || ')', '') || '、' || strftime(best.on_, '%Y/%-m/%-d') || '測定' || coalesce('、' || best.by || '様が確認', '') AS roi_note_ja
-FROM worded;
+       coalesce(best.metric, 'Latest result') || ': ' || before || ' → ' || now || coalesce(' (' || change || ')', '') || ', measured on ' || strftime(best.on_, '%-d %b %Y')
+       || CASE rank WHEN 3 THEN ', confirmed by ' || best.by WHEN 2 THEN ', backed by data' ELSE ', not backed by data yet' END
+       || CASE WHEN n > 1 THEN '. ' || n || ' results in all: ' || backed || ' backed by data, ' || confirmed || ' confirmed' ELSE '' END AS roi_note_en,
+       coalesce(best.metric, '最新の成果') || ':' || before || '→' || now || coalesce('(' || change || ')', '') || '、' || strftime(best.on_, '%Y/%-m/%-d') || '測定。'
+       || CASE rank WHEN 3 THEN best.by || '様にご確認いただいています' WHEN 2 THEN 'データの裏付けがあります' ELSE 'データの裏付けはまだありません' END
+       || CASE WHEN n > 1 THEN '(成果は計' || n || '件、裏付けあり' || backed || '件、ご確認済み' || confirmed || '件)' ELSE '' END AS roi_note_ja
+FROM signed;
 
 -- name: progress
 -- Grain: account whose people named a measure and a target. The way from the baseline to the target, whichever direction it has.

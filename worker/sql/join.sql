@@ -68,6 +68,8 @@ WITH facts AS (
            CASE WHEN {{has_activity}} THEN coalesce(af.touches_90d, 0) END AS touches_90d,
            CASE WHEN {{has_activity}} THEN coalesce(af.meetings_90d, 0) END AS meetings_90d,
            CASE WHEN {{has_activity}} THEN coalesce(af.trainings_done, 0) END AS trainings_done,
+           CASE WHEN {{has_message}} THEN coalesce(af.message_opens_90d, 0) END AS message_opens_90d,
+           CASE WHEN {{has_event}} THEN coalesce(af.events_attended_180d, 0) END AS events_attended_180d,
            CASE WHEN {{has_activity}} THEN coalesce(af.onboarding_steps_open, 0) END AS onboarding_steps_open,
            CASE WHEN {{has_contact}} THEN coalesce(cf.contacts, 0) END AS contacts, CASE WHEN {{has_contact}} THEN coalesce(cf.operators, 0) END AS operators,
            CASE WHEN {{has_contact}} THEN coalesce(cf.champions, 0) END AS champions,

@@ -13,6 +13,7 @@ import duckdb
 from connectors.entities import Entity
 from mappings.columns import ACCOUNT_PRODUCTS, ACCOUNTS
 from mappings.models import Mappings
+from mappings.snapshot import snapshot
 from worker.items import Item, NewItem, Outcome, RunKind, StepContext
 from worker.sql import ident, literal, query_sql
 from worker.steps import _down
@@ -36,6 +37,9 @@ _FEED_ENTITY = {
     "activity": Entity.ACTIVITY, "contact": Entity.CONTACT, "ticket": Entity.TICKET, "survey": Entity.SURVEY,
     "opportunity": Entity.OPPORTUNITY, "outcome": Entity.OUTCOME,
 }  # fmt: skip
+
+#: Feeds within activities -> the column they are asked for by, and the kinds that show whether anything of the sort is recorded at all.
+_KIND_FEEDS = {"message": ("message_opens_90d", ("email_open",)), "event": ("events_attended_180d", ("webinar", "event"))}
 
 
 def join_accounts(
@@ -77,6 +81,7 @@ def _build_feeds(
     """Table `feeds` (feed, connected, as_of_on, late). Connected = it brought any row ever; usage and set-up exports can be late, and what lapsed."""
     connected = {"crm": True, "usage": windows.connected}
     connected |= {feed: any_rows(con, lake.crm[entity]) for feed, entity in _FEED_ENTITY.items()}
+    connected |= _kind_feeds(con, lake.crm[Entity.ACTIVITY], mappings)
     accounts = lake.crm[Entity.ACCOUNT]
     filled = [f"own_{key} IS NOT NULL" for key in HUMAN if f"own_{key}" in columns_of(con, accounts)]
     connected["human"] = bool(filled) and any_rows(con, f"(SELECT 1 FROM {accounts} WHERE {' OR '.join(filled)})")
@@ -97,10 +102,17 @@ def _build_feeds(
     return connected
 
 
+def _kind_feeds(con: duckdb.DuckDBPyConnection, activities: str, mappings: Mappings) -> dict[str, bool]:
+    """The feeds of _KIND_FEEDS that the mappings ask about, and whether any activity of their kinds was ever read."""
+    named = snapshot(mappings)
+    asked = {feed: kinds for feed, (column, kinds) in _KIND_FEEDS.items() if column in named}
+    return {feed: any_rows(con, f"(SELECT 1 FROM {activities} WHERE kind IN ({', '.join(map(literal, kinds))}))") for feed, kinds in asked.items()}
+
+
 def _account_slots(mappings: Mappings, moment: Moment, windows: Windows, connected: dict[str, bool]) -> dict[str, str]:
     end = windows.end
     back = {n: literal(end - timedelta(days=n)) if end else "NULL" for n in (27, 28, 55)}
-    slots = {f"has_{feed}": literal(connected[feed]) for feed in _FEED_ENTITY}
+    slots = {f"has_{feed}": literal(connected.get(feed, False)) for feed in (*_FEED_ENTITY, *_KIND_FEEDS)}
     return slots | {
         "as_of": literal(moment.as_of), "on": literal(moment.on), "end": f"CAST({literal(end)} AS DATE)",
         "month": f"CAST({literal(windows.month)} AS DATE)", "prev_month": f"CAST({literal(windows.prev_month)} AS DATE)",
