@@ -71,10 +71,10 @@ MORE_LATE = [
     "write_back.results.after_part#2",
 ]
 MORE_BULK = ["write_back.bulk.after_create#2", "write_back.bulk.after_commit#2", "write_back.bulk.after_upload"]
-#: Those around commits and sends, on PostgreSQL.
+#: Those around commits and sends, on PostgreSQL. Its claims and ends of items are killed at in tests/worker/test_kill.py as well.
 ON_POSTGRES = [
-    ("item.claim.after_commit#4", "collections"),
-    ("item.finish.before_commit#5", "collections"),
+    pytest.param("item.claim.after_commit#4", "collections", marks=pytest.mark.slow),
+    pytest.param("item.finish.before_commit#5", "collections", marks=pytest.mark.slow),
     ("item.finish.after_commit#5", "collections"),
     ("write_back.send.after#2", "collections"),
     ("write_back.results.after_part", "collections"),

@@ -40,6 +40,9 @@ def test_a_first_run_can_say_why_the_score_changed_and_so_can_a_later_one_and_on
 
     run_core(runtime, MAPPINGS, as_of=AS_OF + timedelta(days=1))
     assert [s["delta"] for s in explained(runtime).why.splits] == [0, 2]
+    # points are kept only where they changed: of two accounts on 3 and 30 November; neither on this day nor on the one before is anything new
+    assert [p.rows for p in runtime.lake.entries("part_history")] == [4]
+    assert len(runtime.lake.entries("scorecard_history")) == 1
     asked = explain_account(runtime, MAPPINGS, "A1", against=ON - timedelta(days=10))
     assert asked is not None
     assert asked.why.splits[2]["text"] == "2026/11/21比 +2 = 信頼関係 +2、設定 0"
@@ -55,14 +58,4 @@ def test_a_first_run_can_say_why_the_score_changed_and_so_can_a_later_one_and_on
     console.print(held.render())
     assert "2026/11/11比 +2 = 信頼関係 +2、設定 0 (exactly +2.000000 before exceptions: engagement +2.000000)" in console.export_text()
     assert json.loads(json.dumps(held.as_dict(), default=str))["why"]["splits"][1]["engagement"] == 2
-    runtime.close()
-
-
-def test_points_are_kept_only_where_they_changed(tmp_path: Path) -> None:
-    runtime = opened(tmp_path, LAKES)
-    run_core(runtime, MAPPINGS)
-    run_core(runtime, MAPPINGS, as_of=AS_OF + timedelta(days=1))
-    parts = runtime.lake.entries("part_history")
-    assert [p.rows for p in parts] == [4]  # two accounts on 3 and 30 November; neither today nor tomorrow is anything new
-    assert len(runtime.lake.entries("scorecard_history")) == 1
     runtime.close()
