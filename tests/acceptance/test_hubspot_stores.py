@@ -24,6 +24,7 @@ from worker.report import run_report
 from worker.run import finish_run, start_run
 from worker.runtime import Runtime
 
+pytestmark = pytest.mark.timeout(400)
 FIRST = datetime(2026, 12, 1, 3, tzinfo=UTC)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 CSQL = WRITEBACK.of("csql")

@@ -184,3 +184,32 @@ def test_answers_are_zipped_when_asked(api: Api, box: SandboxProcess) -> None:
 
 def test_a_url_that_is_too_long_gives_414(api: Api) -> None:
     assert api("GET", "/crm/v3/objects/companies?properties=" + "x" * 16_400).status_code == 414
+
+
+#: type -> number, singular, the properties it must have at creation; null = read only
+TYPES: dict[str, tuple[str, str, dict[str, str] | None]] = {
+    "companies": ("0-2", "company", {}), "contacts": ("0-1", "contact", {}), "deals": ("0-3", "deal", {"dealname": "d", "dealstage": "closedwon"}),
+    "line_items": ("0-8", "line_item", {}), "tickets": ("0-5", "ticket", {"subject": "t", "hs_pipeline_stage": "1"}),
+    "products": ("0-7", "product", {}),
+    "calls": ("0-48", "call", {"hs_timestamp": "2026-12-01T00:00:00Z"}), "emails": ("0-49", "email", {"hs_timestamp": "2026-12-01T00:00:00Z"}),
+    "meetings": ("0-47", "meeting", {"hs_timestamp": "2026-12-01T00:00:00Z"}), "notes": ("0-46", "note", {"hs_timestamp": "2026-12-01T00:00:00Z"}),
+    "tasks": ("0-27", "task", {"hs_timestamp": "2026-12-01T00:00:00Z"}), "subscriptions": ("0-69", "subscription", {}),
+    "feedback_submissions": ("0-19", "feedback_submission", None), "contracts": ("0-410", "contract", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("base", ["/crm/v3/objects", "/crm/objects/2026-03", "/crm/objects/2026-09"])
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_type_is_created_and_read_by_each_of_its_names(api: Api, box: SandboxProcess, kind: str, base: str) -> None:
+    number, singular, needed = TYPES[kind]
+    if needed is None:
+        assert api("POST", f"{base}/{kind}", {"properties": {}}).status_code == 405
+        (made,) = box.control.seed(kind, [{}])
+    else:
+        made = api.post(f"{base}/{kind}", {"properties": needed}, 201)["id"]
+    for name in (kind, singular, number):
+        assert api.get(f"{base}/{name}/{made}")["id"] == made
+    assert (
+        api.post(f"{base}/{kind}/batch/read", {"inputs": [{"id": made}], "properties": [], "propertiesWithHistory": []})["results"][0]["id"] == made
+    )
+    assert api.get(f"{base}/{kind}", limit=1)["results"]
