@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "requirements.md"
 IDS = [*range(1, 78), 92]
@@ -59,3 +61,31 @@ def test_every_test_named_after_an_id_stands_in_its_row() -> None:
             if number in rows and f"{path}::{name}" not in _tests(rows[number][3]):
                 missing.append(f"row CS-{number}, column `proven by`: add `{path}::{name}`")
     assert not missing, "docs/requirements.md:\n" + "\n".join(sorted(missing))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead", "told"),
+    [
+        (r"\| CS-9 \|[^\n]*\n", "", "assert"),  # an id without a row
+        (r"::test_cs7_what_the_customer_is_never_enters_the_score", "::test_cs7_what_never_was", "row CS-7: no such test"),
+        (r"(\| CS-13 \|.*)`[^`]*` \| done \|", r"\1– | done |", "row CS-13: done needs a test named test_cs13_"),
+        (r"(\| CS-13 \|.*)\| done \|", r"\1| finished |", "state is"),
+        (r"(\| CS-13 \|.*)`[^`]*` \| done \|", r"\1– | not done |", "row CS-13, column `proven by`: add"),
+    ],
+)
+def test_an_untrue_page_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, instead: str, told: str) -> None:
+    changed = re.sub(pattern, instead, PAGE.read_text(), count=1)
+    assert changed != PAGE.read_text()
+    (tmp_path / "page.md").write_text(changed)
+    monkeypatch.setattr("tests.requirements.test_requirements.PAGE", tmp_path / "page.md")
+    said = []
+    for check in (
+        test_every_id_has_a_row_with_its_state,
+        test_every_test_named_in_a_row_exists_and_done_has_one_of_its_own,
+        test_every_test_named_after_an_id_stands_in_its_row,
+    ):
+        try:
+            check()
+        except AssertionError as error:
+            said.append(f"assert {error}")
+    assert any(told in text for text in said), said
