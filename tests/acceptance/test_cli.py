@@ -23,8 +23,8 @@ ACCOUNTS = 24
 MOVERS = range(10)  # accounts that the first run at the terminal would move from tier 4 to 2
 NAMES = ("会社", "佐藤", "株式会社")
 COMMANDS = (
-    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "today", "portfolio", "csqls", "alerts", "churns", "brief", "onboarding",
-    "handover", "deals", "fit", "voice", "runs", "deadletters list", "deadletters retry", "holds", "approve", "worker",
+    "demo", "sandbox", "check", "provision", "run", "resync", "explain", "today", "portfolio", "csqls", "alerts", "churns", "brief",
+    "onboarding", "actions", "handover", "deals", "fit", "voice", "runs", "deadletters list", "deadletters retry", "holds", "approve", "worker",
 )  # fmt: skip
 REPORT = {
     "accounts": {"in_crm", "scored", "not_scored", "excluded", "failed"},
@@ -288,7 +288,7 @@ def test_runs_are_listed_and_shown(desk: Desk) -> None:
 
 def test_cs92_lists_and_portfolio_come_from_the_last_full_run(desk: Desk, tmp_path: Path) -> None:
     elsewhere = desk.elsewhere(tmp_path / "before")
-    for command in ("today", "portfolio", "alerts", "churns"):
+    for command in ("today", "portfolio", "alerts", "churns", "actions"):
         before = elsewhere.say(command)
         assert (before.code, "No full run has ended yet" in before.err) == (2, True)
     listed = desk.say("today", "--json")
@@ -299,6 +299,7 @@ def test_cs92_lists_and_portfolio_come_from_the_last_full_run(desk: Desk, tmp_pa
     assert told.code == 0
     assert sum(row["accounts"] for row in told.json["dimensions"] if row["dimension"] == "segment") == ACCOUNTS
     assert desk.say("portfolio", "--on", "2026-01-01").code == 0
+    assert (desk.say("actions").code, desk.say("actions", "--json").json["enough"]) == (0, False)
     assert (desk.say("churns", "--json").code, desk.say("churns", desk.firm.accounts[0]).code) == (0, 2)
     assert (desk.say("alerts", "--json").code, desk.say("alerts", "--alert", "none_such").code) == (0, 2)
 

@@ -11,7 +11,7 @@ from worker.cli.leads import csqls
 from worker.cli.lists import portfolio, today
 from worker.cli.local import demo, sandbox
 from worker.cli.operate import approve, deadletters, holds, resync, run, worker
-from worker.cli.past import churns
+from worker.cli.past import actions, churns
 from worker.cli.review import brief, onboarding
 from worker.cli.sales import deals, fit, handover, voice
 from worker.cli.show import check, explain, provision, runs
@@ -43,6 +43,7 @@ app.command()(deals)
 app.command()(fit)
 app.command()(voice)
 app.command()(churns)
+app.command()(actions)
 app.command()(runs)
 app.add_typer(deadletters, name="deadletters")
 app.command()(holds)

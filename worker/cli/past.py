@@ -1,4 +1,4 @@
-"""Commands that look back: churns."""
+"""Commands that look back: churns, actions."""
 
 from datetime import datetime
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from worker.actions import LEAST_LEFT, Actions, actions_report
 from worker.churn import Churns, churn_report
 from worker.cli import exits
 from worker.cli.common import err, mappings, out, print_json, runtime, settings
@@ -74,3 +75,43 @@ def _print_reasons(found: Churns) -> None:
         amount = "" if row["mrr"] is None else f"{row['mrr']:,.0f}"
         table.add_row(name, str(row["accounts"]), amount, str(row["warned_30"]), str(row["not_warned"]))
     out.print(table)
+
+
+def actions(
+    days: Annotated[int, typer.Option("--days", min=1, max=720, help="Days before the decision that are looked at.")] = 90,
+    since: Annotated[
+        datetime | None, typer.Option("--since", formats=["%Y-%m-%d"], help="Renewed or left on or after this day; default one year.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Which activities came before renewals and before departures, with counts; a lift only where the numbers carry one. No proof of an effect.
+
+    Examples: scoresync actions · scoresync actions --days 180 --since 2026-01-01 --json
+    """
+    found_settings = settings()
+    customer, _ = mappings(found_settings)
+    with runtime(found_settings) as opened:
+        found = actions_report(opened, customer, days=days, since=since.date() if since else None)
+    if found is None:
+        err.print(NO_RUN)
+        return exits.WRONG_INPUT
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        print_actions(found, customer.writeback.language)
+    return exits.DONE
+
+
+def print_actions(found: Actions, language: str) -> None:
+    table = Table("action", "renewed / left with it", "renewed / left without", "renewed with", "without", "lift (95 %)", "in the same tier")
+    for row in found.rows:
+        pairs = [f"{row[f'renewed_{k}']} / {row[f'left_{k}']}" for k in ("with", "without")]
+        shares = ["" if row[k] is None else f"{row[k]:g} %" for k in ("renewed_percent_with", "renewed_percent_without")]
+        lift = "too few" if row["lift"] is None else f"{row['lift']:g} ({row['lift_low']:g} to {row['lift_high']:g})"
+        table.add_row(safe(row["action"]), *pairs, *shares, lift, "" if row["lift_same_tier"] is None else f"{row['lift_same_tier']:g}")
+    out.print(table if found.rows else "No activity is recorded before any decision.")
+    out.print(f"{found.renewed} accounts renewed and {found.left} left since {found.since}; looked at are the {found.days} days to each decision.")
+    if not found.enough:
+        out.print(f"Below {LEAST_LEFT} of each the counts are shown and nothing is computed from them.")
+    out.print(found.caution[language])
+    out.print(f"As of {found.as_of:%Y-%m-%d %H:%M} UTC (run {found.run_id}).")
