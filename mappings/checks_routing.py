@@ -17,7 +17,7 @@ def check_routing(checker: Checker) -> Iterator[Fault]:
     lists = checker.parts.single("lists.yml", Lists)
     if lists is not None:
         document = checker.parts.documents[("lists.yml", "lists.yml")]
-        for key, when in (("advocacy", lists.advocacy), ("innovator", lists.innovator)):
+        for key, when in (("advocacy", lists.advocacy), ("innovator", lists.innovator), ("trial_user", lists.trial_user)):
             yield from checker.sql(document, (key,), when, "alert", "boolean")
     routing = checker.parts.single("routing.yml", Routing)
     if routing is not None:

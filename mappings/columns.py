@@ -152,6 +152,10 @@ ACCOUNTS: dict[str, Column] = {
     "onboarding_next_en": _c("VARCHAR", "crm", "next step of onboarding in words, with its day and material"),
     "onboarding_next_ja": _c("VARCHAR", "crm", "likewise in Japanese"),
     "renewal_number": _c("BIGINT", "crm", "which renewal of the main product comes next; 1 = the first"),
+    # products that are tried and not owned: `is_trial` of contract lines
+    "trials": _c("BIGINT", "crm", "products on trial that the account does not own"),
+    "trial_events_28d": _c("BIGINT", "usage", "events in them in the last 28 days"),
+    "trial_advanced_events_28d": _c("BIGINT", "usage", "events of their advanced features, which advanced_events_28d counts, too"),
 }
 
 #: Grain: one row per account and product of the catalogue, owned or not. A rule sees these and every column of ACCOUNTS, and the score's results.
@@ -192,7 +196,10 @@ RESULTS: dict[str, Column] = {
 }
 
 #: What a share of `priority.yml` may use beyond ACCOUNTS and RESULTS.
-PRIORITY: dict[str, Column] = {"alerts_open": _c("BIGINT", "crm", "alerts of alerts/ that hold now")}
+PRIORITY: dict[str, Column] = {
+    "alerts_open": _c("BIGINT", "crm", "alerts of alerts/ that hold now"),
+    "spread_days": _c("BIGINT", "crm", "0 to 13, always the same for an account: spreads steps in days over two weeks where many deadlines are one"),
+}
 
 #: What a text of an indicator may name beyond ACCOUNTS columns.
 INDICATOR_SLOTS: dict[str, Column] = {
@@ -279,6 +286,7 @@ DECISIONS: dict[str, Column] = {
     "owner_suggested": _c("VARCHAR", "crm", "name of the person routing.yml suggests; null = the CSM is right, or nobody is suggested"),
     "advocacy": _c("BOOLEAN", "crm", "whether the condition `advocacy` of lists.yml holds"),
     "innovator": _c("BOOLEAN", "crm", "whether the condition `innovator` of lists.yml holds"),
+    "trial_user": _c("BOOLEAN", "crm", "whether the condition `trial_user` of lists.yml holds"),
     "last_decision_maker_on": _c("DATE", "activity", "last done activity with a decision-maker"),
     "outcome_change": _c("DOUBLE", "outcome", "mean change against baseline in percent over the outcomes in 365 days"),
     "term_starts_on": _c("DATE", "crm", "first day of the term of the line that ends first"),

@@ -215,7 +215,11 @@ KEYS: dict[str, dict[str, str]] = {
         "margin": "points below its band's edge before an account leaves the band",
         "terms": "what makes the points, each with its weight; see below",
     },
-    "Lists": {"advocacy": _WHEN + "; null = no such list", "innovator": _WHEN + "; null = no such list"},
+    "Lists": {
+        "advocacy": _WHEN + "; null = no such list",
+        "innovator": _WHEN + "; null = no such list",
+        "trial_user": _WHEN + "; null = no such list",
+    },
     "Routing": {
         "touch": "targets of the mix, rules that suggest a touch model, the amount below which high touch is questioned; see below",
         "versions": "one organisation each, in force from its day: teams, owners, matrix; see below",

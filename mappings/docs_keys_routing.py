@@ -5,7 +5,7 @@ ROUTING_KEYS: dict[str, dict[str, str]] = {
     "PriorityTerm": {
         "name": "unique",
         "weight": "relative to the other terms; all at 1 are 100 points",
-        "share": "expression 0..1 over account and result columns and `alerts_open`; unknown counts as 0. Steps, not slopes",
+        "share": "expression 0..1 over account and result columns `alerts_open` and `spread_days`; unknown counts as 0. Steps, not slopes",
         "text": "reason shown by `scoresync today` where the share is above 0",
     },
     "Touch": {

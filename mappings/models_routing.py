@@ -34,6 +34,7 @@ class Priority(Model):
 class Lists(Model):
     advocacy: Sql | None = None
     innovator: Sql | None = None
+    trial_user: Sql | None = None
 
 
 # --- routing.yml ---------------------------------------------------------------------------------------------------------------------------------

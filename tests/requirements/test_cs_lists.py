@@ -74,6 +74,40 @@ def test_cs56_an_innovator_uses_much_of_what_few_use(mappings: Mappings, columns
     assert lists_of(mappings, **columns)[1] is expected
 
 
+def test_cs56_use_on_trial_makes_nobody_a_heavy_user(mappings: Mappings) -> None:
+    """50 advanced events, of which 1 on trial, are 49 of 50 seats: no heavy user. 20 events on trial are a customer who tries in earnest."""
+    assert lists_of(mappings, trial_advanced_events_28d=0)[1] is True
+    assert lists_of(mappings, trial_advanced_events_28d=1)[1] is False
+
+
+def test_cs56_trials_are_told_apart_from_what_is_paid_for(mappings: Mappings) -> None:
+    """A1 pays for expense and tries e-sign (30 events, 12 of them advanced); A2 owns what it tried, A3's trial is over, A4 never opened it."""
+    lake = Lake()
+    file = lake.make_file()
+    trial = {"product": "esign", "is_trial": True, "starts_on": ON - timedelta(days=20), "ends_on": ON + timedelta(days=10), "mrr": 0}
+    for account in ("A1", "A2", "A3", "A4"):
+        lake.make_account(account)
+        lake.make_contract(account)
+        lake.make_contract(account, **(trial | ({"ends_on": ON - timedelta(days=1)} if account == "A3" else {})))
+        day = ON - timedelta(days=3)
+        lake.make_use(file, f"t-{account}", day, ["u1"], events=40)
+        if account != "A4":
+            lake.make_use(file, f"t-{account}", day, ["u2"], product="esign", events=18)
+            lake.make_use(file, f"t-{account}", day, ["u2"], product="esign", feature="seal", events=12)
+    lake.make_contract("A2", product="esign", starts_on=ON - timedelta(days=5))
+    catalogue = make_mappings().products
+    products = [p.model_copy(update={"advanced_features": ["seal"]}) if p.code == "esign" else p for p in catalogue.products]
+    con = open_lake(lake)
+    decide(con, make_mappings(products=catalogue.model_copy(update={"products": products}), lists=mappings.lists))
+    found = by(con, "accounts")
+    names = ("trials", "trial_events_28d", "trial_advanced_events_28d", "events_28d", "seats")
+    assert {account: tuple(found[account][name] for name in names) for account in found} == {
+        "A1": (1, 30, 12, 70, 50), "A2": (0, 0, 0, 70, 100), "A3": (0, 0, 0, 70, 50), "A4": (1, 0, 0, 40, 50),
+    }  # fmt: skip
+    assert {account: row["trial_user"] for account, row in by(con, "decisions").items()} == {"A1": True, "A2": False, "A3": False, "A4": False}
+    con.close()
+
+
 def test_cs3_the_last_contact_with_a_decision_maker_is_on_the_record(mappings: Mappings) -> None:
     lake = Lake()
     lake.make_account()

@@ -15,13 +15,13 @@ CREATE OR REPLACE TEMP TABLE g_partner AS SELECT NULL::VARCHAR AS id, NULL::VARC
 -- Grain: account in scope. One pass over everything an expression may name.
 CREATE OR REPLACE TEMP TABLE g_row AS
 WITH given AS (
-    SELECT r.*, coalesce(n.alerts_open, 0) AS alerts_open, e.newest, CASE WHEN r.partner_id IS NULL THEN coalesce(r.csm_id, r.owner_id) ELSE p.holder END AS holder
+    SELECT r.*, coalesce(n.alerts_open, 0) AS alerts_open, {{spread}} AS spread_days, e.newest, CASE WHEN r.partner_id IS NULL THEN coalesce(r.csm_id, r.owner_id) ELSE p.holder END AS holder
     FROM d_row AS r LEFT JOIN (SELECT account_id, count(*) AS alerts_open FROM d_alert GROUP BY account_id) AS n ON n.account_id = r.account_id
     LEFT JOIN g_earlier AS e ON e.account_id = r.account_id LEFT JOIN g_partner AS p ON p.id = r.partner_id
 ), shared AS (SELECT *{{shares}} FROM given)
 SELECT account_id, state, csm_id, holder, mrr, newest, CAST({{points}} AS BIGINT) AS points,
        CASE WHEN newest.holder IS NOT DISTINCT FROM holder THEN newest.priority // 100 END AS band_before,
-       {{advocacy}} AS advocacy, {{innovator}} AS innovator, nullif({{touch}}, coalesce(touch_model, '')) AS touch_suggested, {{team}} AS team,
+       {{advocacy}} AS advocacy, {{innovator}} AS innovator, {{trial_user}} AS trial_user, nullif({{touch}}, coalesce(touch_model, '')) AS touch_suggested, {{team}} AS team,
        CAST(contract_ends_on + INTERVAL 1 DAY - to_months(CAST(term_months AS INTEGER)) AS DATE) AS term_starts_on
 FROM shared;
 
@@ -58,7 +58,7 @@ SELECT account_id, newest.holder AS holder, newest.priority AS priority FROM g_r
 CREATE OR REPLACE TEMP TABLE g_reason AS
 SELECT account_id, {{reasons}} AS reasons FROM (
     SELECT *{{shares}} FROM (
-        SELECT r.*, coalesce(n.alerts_open, 0) AS alerts_open FROM d_row AS r
+        SELECT r.*, coalesce(n.alerts_open, 0) AS alerts_open, {{spread}} AS spread_days FROM d_row AS r
         LEFT JOIN (SELECT account_id, count(*) AS alerts_open FROM d_alert GROUP BY account_id) AS n ON n.account_id = r.account_id
         WHERE r.account_id IN (SELECT account_id FROM g_listed)));
 
@@ -81,7 +81,7 @@ WITH wished AS (
     SELECT account_id, team, row_number() OVER (PARTITION BY team ORDER BY mrr DESC NULLS LAST, account_id) - 1 AS turn
     FROM wished WHERE wants AND kept_owner IS NULL AND {{whole}}
 )
-SELECT w.account_id, w.priority, w.list_of, w.points, w.advocacy, w.innovator, w.touch_suggested, w.team, w.term_starts_on, coalesce(w.kept_owner, o.owner) AS owner,
+SELECT w.account_id, w.priority, w.list_of, w.points, w.advocacy, w.innovator, w.trial_user, w.touch_suggested, w.team, w.term_starts_on, coalesce(w.kept_owner, o.owner) AS owner,
        w.newest, {{title_en}} AS cs_team_en, {{title_ja}} AS cs_team_ja, w.holder
 FROM wished AS w LEFT JOIN dealt AS d ON d.account_id = w.account_id
 LEFT JOIN g_owner AS o ON o.team = d.team AND o.turn = d.turn % o.owners;

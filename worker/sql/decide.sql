@@ -87,7 +87,7 @@ CREATE OR REPLACE TEMP TABLE decisions AS
 WITH worded AS (
     SELECT r.*, q.csql_flag, q.csql_open_count, q.csql_status_en, q.csql_status_ja, q.csql_suppressed_en, q.csql_suppressed_ja, q.approach_score,
            w.white_space_en, w.white_space_ja, n.best, b.* EXCLUDE (account_id),
-           g.priority, g.touch_suggested, g.cs_team_en, g.cs_team_ja, g.owner_suggested, g.term_starts_on, g.advocacy, g.innovator,
+           g.priority, g.touch_suggested, g.cs_team_en, g.cs_team_ja, g.owner_suggested, g.term_starts_on, g.advocacy, g.innovator, g.trial_user,
            v.* EXCLUDE (account_id), {{worst}} AS worst
     FROM d_row AS r LEFT JOIN d_reason AS n ON n.account_id = r.account_id LEFT JOIN q_account AS q ON q.account_id = r.account_id
     LEFT JOIN d_white_space AS w ON w.account_id = r.account_id LEFT JOIN d_beside AS b ON b.account_id = r.account_id
@@ -103,7 +103,7 @@ SELECT account_id, state, score, score_uncapped, tier, CASE WHEN score IS NULL T
        {{exception_en}} AS exception_en, {{exception_ja}} AS exception_ja, {{data_status_en}} AS data_status_en, {{data_status_ja}} AS data_status_ja,
        notice_on, seat_use, usage_as_of, as_of AS scored_at, coalesce(csql_flag, false) AS csql_flag,
        CAST(coalesce(csql_open_count, 0) AS BIGINT) AS csql_open_count, csql_status_en, csql_status_ja, csql_suppressed_en, csql_suppressed_ja,
-       priority, touch_suggested, cs_team_en, cs_team_ja, owner_suggested, term_starts_on, advocacy, innovator, last_decision_maker_on, outcome_change,
+       priority, touch_suggested, cs_team_en, cs_team_ja, owner_suggested, term_starts_on, advocacy, innovator, trial_user, last_decision_maker_on, outcome_change,
        onboarding_status, onboarding_due_on, on_time AS onboarding_on_time, onboarding_criteria, onboarding_phase_en, onboarding_phase_ja,
        onboarding_next_en, onboarding_next_ja, setup_overdue_en, setup_overdue_ja, renewal_number, renewal_prep, renewal_next_en, renewal_next_ja, renewal_next_on,
        qbr_due_on, expansion_ready, self_success_en, self_success_ja,

@@ -83,7 +83,9 @@ WITH facts AS (
            CASE WHEN {{has_opportunity}} THEN coalesce(qf.opportunities_open, 0) END AS opportunities_open,
            CASE WHEN {{has_opportunity}} THEN coalesce(qf.expansion_open, 0) END AS expansion_open,
            CASE WHEN {{has_outcome}} THEN coalesce(rf.outcomes, 0) END AS outcomes, rf.outcome_change, rf.outcome_last_on,
-           aw.* EXCLUDE (account_id), ax.* EXCLUDE (acct),
+           aw.* EXCLUDE (account_id), ax.* EXCLUDE (acct), coalesce(tr.trials, 0) AS trials,
+           CASE WHEN u.events_28d IS NOT NULL THEN coalesce(tr.trial_events_28d, 0) END AS trial_events_28d,
+           CASE WHEN u.advanced_events_28d IS NOT NULL THEN coalesce(tr.trial_advanced_events_28d, 0) END AS trial_advanced_events_28d,
            ob.plan AS onboarding_plan, ob.version AS onboarding_version, ob.status AS onboarding_status, ob.phase AS onboarding_phase,
            ob.due_on AS onboarding_due_on, ob.completed_on AS onboarding_completed_on, ob.on_time AS onboarding_on_time,
            ob.steps_done AS onboarding_steps_done, ob.steps_total AS onboarding_steps_total, ob.steps_overdue, ob.steps_overdue_since,
@@ -95,7 +97,7 @@ WITH facts AS (
     LEFT JOIN j_survey_facts AS nf ON nf.acct = u.account_id LEFT JOIN j_outcome_facts AS rf ON rf.acct = u.account_id
     LEFT JOIN (SELECT acct, count(*) AS opportunities_open, count(*) FILTER (kind = 'expansion') AS expansion_open
                FROM j_open_opportunity GROUP BY acct) AS qf ON qf.acct = u.account_id
-    LEFT JOIN a_worst AS aw ON aw.account_id = u.account_id LEFT JOIN a_fact AS ax ON ax.acct = u.account_id
+    LEFT JOIN a_worst AS aw ON aw.account_id = u.account_id LEFT JOIN a_fact AS ax ON ax.acct = u.account_id LEFT JOIN j_trial AS tr ON tr.acct = u.account_id
 )
 SELECT *, CASE WHEN excluded_why IS NULL THEN 'in' ELSE 'excluded' END AS scope FROM (
     -- who is served; churned accounts keep their last score and are not written any more

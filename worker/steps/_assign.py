@@ -18,6 +18,8 @@ from worker.steps._texts import case_sql, text_sql
 
 #: Prefix of the columns that hold a term's share.
 _SHARE = "share_"
+#: Column spread_days of an account `r`. By its id alone, so that it is the same in every run.
+_SPREAD = "CAST(md5_number_lower(r.account_id) % 14 AS BIGINT)"
 
 
 def assign(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, run_id: str, whole: bool) -> None:
@@ -31,7 +33,7 @@ def assign(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappin
     _load_partners(con, lake)
     con.execute(query_sql("assign", "rows", **_row_slots(mappings, version)))
     con.execute(query_sql("assign", "listed", **_list_slots(mappings.priority)) if whole else query_sql("assign", "not_listed"))
-    con.execute(query_sql("assign", "reasons", shares=_shares(mappings.priority), reasons=_reasons(mappings.priority)))
+    con.execute(query_sql("assign", "reasons", spread=_SPREAD, shares=_shares(mappings.priority), reasons=_reasons(mappings.priority)))
     owners = ", ".join(f"({literal(team.name)}, {literal(owner)})" for team in (version.teams if version else []) for owner in team.owners)
     con.execute(query_sql("assign", "owners", owners=f"(SELECT * FROM (VALUES {owners or '(NULL, NULL)'}) AS v(team, owner) WHERE team IS NOT NULL)"))
     con.execute(query_sql("assign", "assigned", whole=literal(whole), csm_stays=_csm_stays(version), **_titles(version)))
@@ -67,7 +69,8 @@ def _row_slots(mappings: Mappings, version: RoutingVersion | None) -> dict[str, 
     points = f"round_even(CAST(100 * ({weighed}) / {literal(float(total))} AS DECIMAL(12, 6)), 0)" if priority.terms else "0"
     touch = _first([(rule.model, rule.when) for rule in mappings.routing.touch.suggest])
     lists = {"advocacy": _holds(mappings.lists.advocacy), "innovator": _holds(mappings.lists.innovator)}
-    return {"shares": _shares(priority), "points": points, "touch": touch, "team": _team_sql(version), **lists}
+    lists["trial_user"] = _holds(mappings.lists.trial_user)
+    return {"spread": _SPREAD, "shares": _shares(priority), "points": points, "touch": touch, "team": _team_sql(version), **lists}
 
 
 def _holds(when: str | None) -> str:

@@ -30,6 +30,7 @@ from worker.steps._pairs import ambiguous_words, matched
 from worker.steps._products import build_product_facts, covered_sql
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
 from worker.steps._sources import of_connection
+from worker.steps._trials import build_trials
 from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage
 
 #: CRM entity behind each feed that is an entity of its own.
@@ -67,6 +68,7 @@ def join_accounts(
     connected = _build_feeds(con, lake, mappings, moment, windows, lapsed or {})
     build_anomalies(con, lake, mappings, moment, windows, past=past or not anomalies_asked(mappings), some=only is not None)
     build_alert_facts(con, mappings, moment)
+    build_trials(con, moment)
     con.execute(query_sql("join", "accounts", **_account_slots(mappings, moment, windows, connected), **_scope_slots(mappings, only)))
     if only is not None:  # which tenants belong to nobody is a question for full runs
         con.execute("DELETE FROM usage_unmatched")
