@@ -70,7 +70,7 @@ ACCOUNTS: dict[str, Column] = {
     "events_month": _c("BIGINT", "usage", "events in the last closed calendar month"),
     "events_prev_month": _c("BIGINT", "usage", "events in the calendar month before it"),
     "month_label": _c("DATE", "usage", "first day of the last closed calendar month"),
-    "features_14d": _c("BIGINT", "usage", "distinct features in the last 14 days"),
+    "features_14d": _c("BIGINT", "usage", "distinct features in the last 14 days; counted where a mapping names this column"),
     "core_events_28d": _c("BIGINT", "usage", "events of the owned products' core features, last 28 days"),
     "core_unused": _c("VARCHAR", "usage", "core features of owned products without an event in the last 28 days; null = all in use, or unknown"),
     "advanced_events_28d": _c("BIGINT", "usage", "events of features declared as advanced, last 28 days"),

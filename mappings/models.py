@@ -182,7 +182,7 @@ class Product(Model):
     embedded: bool = False
     onboarding_days: int = Field(default=90, ge=1)
     plans: list[str] = Field(default_factory=list)  # lowest first
-    core_features: list[str] = Field(default_factory=list)
+    core_features: list[str] = Field(default_factory=list, max_length=62)  # one bit each
     advanced_features: list[str] = Field(default_factory=list)
     sell: bool = True  # offered as white space
     team: Text | None = None  # who sells it, named where it is suggested

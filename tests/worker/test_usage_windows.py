@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mappings.models import Mappings, UsageSource
-from tests.factories import ON, Lake, make_mappings
+from tests.factories import ON, Lake, make_indicator, make_mappings, make_profile
 from tests.worker.core import Row, by, join, pick, rows
 from worker.steps.join import feed_notes
 
@@ -36,8 +36,7 @@ def customer(lake: Lake, account: str = "A1", **row: object) -> str:
 
 
 # --- windows -------------------------------------------------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def windows() -> tuple[dict[str, Row], dict[tuple[str, str], Row]]:
+def window_lake() -> Lake:
     lake = Lake()
     file = lake.make_file()
     tenant = customer(lake)
@@ -53,8 +52,23 @@ def windows() -> tuple[dict[str, Row], dict[tuple[str, str], Row]]:
     customer(lake, "idle")
     lake.make_use(file, "t-idle", before(200), ["x"], events=1)
     customer(lake, "never")
-    con, _ = join(lake, make_mappings())
+    return lake
+
+
+def counting() -> Mappings:
+    """Mappings that ask how many features are used."""
+    asked = make_indicator("breadth", "adoption", "usage", "features_14d")
+    return make_mappings(indicators={"breadth": asked}, score={"name": "health", "profiles": [make_profile(adoption=(100, {"breadth": 1}))]})
+
+
+def both(lake: Lake, mappings: Mappings) -> tuple[dict[str, Row], dict[tuple[str, str], Row]]:
+    con, _ = join(lake, mappings)
     return by(con, "accounts"), {(r["account_id"], r["product"]): r for r in rows(con, "SELECT * FROM account_products")}
+
+
+@pytest.fixture(scope="module")
+def windows() -> tuple[dict[str, Row], dict[tuple[str, str], Row]]:
+    return both(window_lake(), counting())
 
 
 def test_windows_end_at_the_last_complete_day(windows: tuple[dict[str, Row], dict[tuple[str, str], Row]]) -> None:
@@ -72,6 +86,15 @@ def test_features_are_counted_by_the_catalogue(windows: tuple[dict[str, Row], di
     assert pick(windows[0]["A1"], ("features_14d", "core_events_28d", "advanced_events_28d")) == {
         "features_14d": 2, "core_events_28d": 15, "advanced_events_28d": 3,
     }  # fmt: skip
+
+
+def test_where_nothing_counts_features_they_are_unknown_and_the_rest_is_the_same(windows: tuple[dict[str, Row], dict[tuple[str, str], Row]]) -> None:
+    """Rows of use are then summed over features as they are read."""
+    found = both(window_lake(), make_mappings())
+    assert {account: row["features_14d"] for account, row in found[0].items()} == dict.fromkeys(("A1", "idle", "never"))
+    rest = [{k: v for k, v in row.items() if k != "features_14d"} for row in (found[0]["A1"], windows[0]["A1"])]
+    assert rest[0] == rest[1]
+    assert {key: row for key, row in found[1].items() if key[0] == "A1"} == {key: row for key, row in windows[1].items() if key[0] == "A1"}
 
 
 def test_months_are_the_last_closed_calendar_months(windows: tuple[dict[str, Row], dict[tuple[str, str], Row]]) -> None:

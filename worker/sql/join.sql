@@ -49,15 +49,15 @@ WITH facts AS (
            CASE WHEN fed AND covers_month THEN coalesce(events_month, 0) END AS events_month,
            CASE WHEN fed AND covers_prev_month THEN coalesce(events_prev_month, 0) END AS events_prev_month,
            {{month}} AS month_label,
-           CASE WHEN fed AND covers_14d THEN coalesce(features_14d, 0) END AS features_14d,
+           CASE WHEN fed AND covers_14d AND {{by_feature}} THEN coalesce(features_14d, 0) END AS features_14d,
            CASE WHEN fed AND covers_28d AND k.core THEN coalesce(core_events_28d, 0) END AS core_events_28d,
            CASE WHEN fed AND covers_28d AND {{advanced_declared}} THEN coalesce(advanced_events_28d, 0) END AS advanced_events_28d,
            CASE WHEN fed AND covers_28d THEN k.unused END AS core_unused, m.last_used_on AS last_used_on
     FROM matched AS m LEFT JOIN (
         SELECT o.acct, true AS core,
-               string_agg(DISTINCT f.feature, ', ' ORDER BY f.feature) FILTER (coalesce(e.events_28d, 0) = 0 AND {{covered}}) AS unused
+               string_agg(DISTINCT f.feature, ', ' ORDER BY f.feature) FILTER (coalesce(e.core_used, 0) & f.bit = 0 AND {{covered}}) AS unused
         FROM j_owned AS o JOIN j_feature AS f ON f.product = o.product AND f.kind = 'core'
-        LEFT JOIN j_used AS e ON e.acct = o.acct AND e.product = f.product AND e.feature = f.feature
+        LEFT JOIN (SELECT acct, product, bit_or(core_used) AS core_used FROM j_used GROUP BY ALL) AS e ON e.acct = o.acct AND e.product = f.product
         WHERE o.owned GROUP BY o.acct) AS k ON k.acct = m.account_id
 ), everything AS (
     SELECT u.*, events_28d / nullif(business_days_28d, 0) AS events_per_business_day_28d,

@@ -14,9 +14,9 @@ WITH line AS (
 ), used AS (
     SELECT u.acct, u.product, sum(events_28d) AS events_28d, sum(events_prev_28d) AS events_prev_28d, sum(seconds_28d) AS seconds_28d,
            sum(events_month) AS events_month, sum(events_prev_month) AS events_prev_month, bit_or(days_28d) AS days_28d,
-           count(DISTINCT u.feature) FILTER (used_14d) AS features_14d, max(last_used_on) AS last_used_on,
-           sum(events_28d) FILTER (f.kind = 'core') AS core_events_28d, sum(events_28d) FILTER (f.kind = 'advanced') AS advanced_events_28d
-    FROM j_used AS u LEFT JOIN j_feature AS f ON f.product = u.product AND f.feature = u.feature WHERE u.product IS NOT NULL GROUP BY ALL
+           count(DISTINCT u.feature) FILTER (used_14d) AS features_14d, max(last_used_on) AS last_used_on, bit_or(core_used) AS core_used,
+           sum(core_28d) AS core_events_28d, sum(advanced_28d) AS advanced_events_28d
+    FROM j_used AS u WHERE u.product IS NOT NULL GROUP BY ALL
 ), people AS (
     SELECT a.acct, u.product, count(*) FILTER (u.flags & 1 <> 0) AS users_28d, count(*) FILTER (u.flags & 2 <> 0) AS users_prev_28d,
            count(*) FILTER (u.flags & 4 <> 0) AS users_14d
@@ -29,8 +29,8 @@ WITH line AS (
 ), unused AS (
     SELECT o.acct, f.product, string_agg(f.feature, ', ' ORDER BY f.feature) AS core_unused
     FROM j_owned AS o JOIN j_feature AS f ON f.product = o.product AND f.kind = 'core'
-    LEFT JOIN j_used AS u ON u.acct = o.acct AND u.product = f.product AND u.feature = f.feature
-    WHERE o.owned AND coalesce(u.events_28d, 0) = 0 GROUP BY ALL
+    LEFT JOIN used AS u ON u.acct = o.acct AND u.product = f.product
+    WHERE o.owned AND coalesce(u.core_used, 0) & f.bit = 0 GROUP BY ALL
 ), facts AS (
     SELECT a.*, m.* EXCLUDE (acct), l.* EXCLUDE (acct, product), o.product_starts_on, g.title_en, g.title_ja, coalesce(g.onboarding_days, 90) AS days,
            coalesce(g.embedded, false) AS embedded, coalesce(g.has_core, false) AS has_core, coalesce(g.has_advanced, false) AS has_advanced,

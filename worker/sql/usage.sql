@@ -72,20 +72,25 @@ FROM {{usage_user_days}} AS t JOIN {{usage_file}} AS f ON f.file_id = t.file_id 
 JOIN j_day_mask AS k ON k.file_id = t.file_id AND k.block = t.block AND k.tenant_key = t.tenant_key
 WHERE s.kind = 'events' AND s.replaces = 'tenant_day' AND t.block BETWEEN {{first_block}} AND {{last_block}} AND {{tenants}}
 
--- name: tenant_features
--- Grain: source, tenant, product, feature; all windows in one pass. Day masks count distinct days without a second pass. CASE inside the sums,
--- since FILTER makes a selection of its own per sum, which costs a fifth more.
-CREATE OR REPLACE TEMP TABLE j_tenant_feature AS
-SELECT source, tenant_key, product, feature,
-       sum(CASE WHEN day > {{end}} - 28 THEN events END) AS events_28d,
-       sum(CASE WHEN day BETWEEN {{end}} - 55 AND {{end}} - 28 THEN events END) AS events_prev_28d,
-       sum(CASE WHEN day > {{end}} - 28 THEN seconds END) AS seconds_28d,
-       sum(CASE WHEN day BETWEEN {{month}} AND {{month_end}} THEN events END) AS events_month,
-       sum(CASE WHEN day BETWEEN {{prev_month}} AND {{month}} - 1 THEN events END) AS events_prev_month,
-       bit_or(CASE WHEN day > {{end}} - 28 AND events > 0 THEN CAST(1 AS UBIGINT) << CAST({{end}} - day AS UBIGINT) END) AS days_28d,
-       max(CASE WHEN events > 0 THEN day END) AS last_used_on,
+-- name: tenant_use
+-- Grain: source, tenant, product, and feature where a row names no product (its contract line will) or features are to be counted; all windows in one
+-- pass. Day masks count distinct days without a second pass, bits say which core features were used. CASE inside the sums, since FILTER makes a
+-- selection of its own per sum, which costs a fifth more.
+CREATE OR REPLACE TEMP TABLE j_tenant_use AS
+SELECT d.source, d.tenant_key, d.product, {{feature}} AS feature,
+       sum(CASE WHEN d.day > {{end}} - 28 THEN d.events END) AS events_28d,
+       sum(CASE WHEN d.day BETWEEN {{end}} - 55 AND {{end}} - 28 THEN d.events END) AS events_prev_28d,
+       sum(CASE WHEN d.day > {{end}} - 28 THEN d.seconds END) AS seconds_28d,
+       sum(CASE WHEN d.day BETWEEN {{month}} AND {{month_end}} THEN d.events END) AS events_month,
+       sum(CASE WHEN d.day BETWEEN {{prev_month}} AND {{month}} - 1 THEN d.events END) AS events_prev_month,
+       sum(CASE WHEN d.day > {{end}} - 28 AND f.kind = 'core' THEN d.events END) AS core_28d,
+       sum(CASE WHEN d.day > {{end}} - 28 AND f.kind = 'advanced' THEN d.events END) AS advanced_28d,
+       bit_or(CASE WHEN d.day > {{end}} - 28 AND d.events > 0 THEN f.bit END) AS core_used,
+       bit_or(CASE WHEN d.day > {{end}} - 28 AND d.events > 0 THEN CAST(1 AS UBIGINT) << CAST({{end}} - d.day AS UBIGINT) END) AS days_28d,
+       max(CASE WHEN d.events > 0 THEN d.day END) AS last_used_on,
        coalesce(last_used_on > {{end}} - 14, false) AS used_14d
-FROM ({{days}}) WHERE day <= {{end}} AND day <= feed_day GROUP BY ALL;
+FROM ({{days}}) AS d LEFT JOIN j_feature AS f ON f.product = d.product AND f.feature = d.feature
+WHERE d.day <= {{end}} AND d.day <= d.feed_day GROUP BY ALL;
 
 -- name: user_flags
 -- Grain: account (by its number), product, user; bit 1 = active in 28 days, 2 = in the 28 before, 4 = in 14 days.
@@ -119,7 +124,7 @@ SELECT *, CAST(dense_rank() OVER (ORDER BY acct) AS INTEGER) AS n FROM claimed;
 -- name: tenants
 CREATE OR REPLACE TEMP TABLE j_tenant AS
 WITH seen AS (
-    SELECT source, tenant_key, sum(events_28d) AS events_28d, max(last_used_on) AS last_used_on FROM j_tenant_feature GROUP BY ALL
+    SELECT source, tenant_key, sum(events_28d) AS events_28d, max(last_used_on) AS last_used_on FROM j_tenant_use GROUP BY ALL
     UNION ALL
     SELECT source, tenant_key, NULL, max(occurred_on) FROM j_snapshot GROUP BY ALL
 )
@@ -137,13 +142,17 @@ SELECT source, tenant_key, why, CAST(events_28d AS BIGINT) AS events_28d, last_u
 ORDER BY source, tenant_key NULLS FIRST;
 
 -- name: used
--- Grain: account, product, feature. The product is the row's own, else the contract line's that the key belongs to.
+-- Grain: account, product, feature (null = of all, see tenant_use). The product is the row's own, else the contract line's that the key belongs to.
 CREATE OR REPLACE TEMP TABLE j_used AS
-SELECT t.acct, coalesce(f.product, t.line_product) AS product, f.feature,
-       sum(f.events_28d) AS events_28d, sum(f.events_prev_28d) AS events_prev_28d, sum(f.seconds_28d) AS seconds_28d,
-       sum(f.events_month) AS events_month, sum(f.events_prev_month) AS events_prev_month, bit_or(f.days_28d) AS days_28d,
-       bool_or(f.used_14d) AS used_14d, max(f.last_used_on) AS last_used_on
-FROM j_tenant_feature AS f JOIN j_tenant AS t ON t.source = f.source AND t.tenant_key = f.tenant_key
+SELECT t.acct, coalesce(u.product, t.line_product) AS product, u.feature,
+       sum(u.events_28d) AS events_28d, sum(u.events_prev_28d) AS events_prev_28d, sum(u.seconds_28d) AS seconds_28d,
+       sum(u.events_month) AS events_month, sum(u.events_prev_month) AS events_prev_month, bit_or(u.days_28d) AS days_28d,
+       sum(CASE WHEN u.product IS NOT NULL THEN u.core_28d WHEN f.kind = 'core' THEN u.events_28d END) AS core_28d,
+       sum(CASE WHEN u.product IS NOT NULL THEN u.advanced_28d WHEN f.kind = 'advanced' THEN u.events_28d END) AS advanced_28d,
+       bit_or(CASE WHEN u.product IS NOT NULL THEN u.core_used WHEN u.events_28d > 0 THEN f.bit END) AS core_used,
+       bool_or(u.used_14d) AS used_14d, max(u.last_used_on) AS last_used_on
+FROM j_tenant_use AS u JOIN j_tenant AS t ON t.source = u.source AND t.tenant_key = u.tenant_key
+LEFT JOIN j_feature AS f ON f.product = CASE WHEN u.product IS NULL THEN t.line_product END AND f.feature = u.feature
 WHERE t.acct IS NOT NULL AND t.kind = 'events' GROUP BY ALL;
 
 -- name: usage_facts
@@ -152,11 +161,9 @@ WITH fed AS (SELECT acct, max(first_day) AS first_day FROM j_tenant WHERE acct I
 summed AS (
     SELECT u.acct, sum(events_28d) AS events_28d, sum(events_prev_28d) AS events_prev_28d, sum(seconds_28d) AS seconds_28d,
            sum(events_month) AS events_month, sum(events_prev_month) AS events_prev_month, bit_or(days_28d) AS days_28d,
-           count(DISTINCT u.feature) FILTER (used_14d) AS features_14d, max(last_used_on) AS last_used_on,
-           sum(events_28d) FILTER (f.kind = 'core' AND o.owned) AS core_events_28d,
-           sum(events_28d) FILTER (f.kind = 'advanced') AS advanced_events_28d
-    FROM j_used AS u LEFT JOIN j_feature AS f ON f.product = u.product AND f.feature = u.feature
-    LEFT JOIN j_owned AS o ON o.acct = u.acct AND o.product = u.product
+           {{features}} AS features_14d, max(last_used_on) AS last_used_on,
+           sum(core_28d) FILTER (o.owned) AS core_events_28d, sum(advanced_28d) AS advanced_events_28d
+    FROM j_used AS u LEFT JOIN j_owned AS o ON o.acct = u.acct AND o.product = u.product
     GROUP BY u.acct
 )
 SELECT d.first_day, s.* FROM summed AS s JOIN fed AS d ON d.acct = s.acct;
@@ -174,9 +181,8 @@ SELECT a.acct, c.* EXCLUDE (n) FROM counted AS c JOIN j_number AS a ON a.n = c.n
 -- name: product_usage_facts
 CREATE OR REPLACE TEMP TABLE j_product_usage AS
 WITH summed AS (
-    SELECT u.acct, u.product, sum(events_28d) AS events_28d, sum(events_28d) FILTER (f.kind = 'core') AS core_events_28d,
-           sum(events_28d) FILTER (f.kind = 'advanced') AS advanced_events_28d
-    FROM j_used AS u LEFT JOIN j_feature AS f ON f.product = u.product AND f.feature = u.feature GROUP BY ALL
+    SELECT acct, product, sum(events_28d) AS events_28d, sum(core_28d) AS core_events_28d, sum(advanced_28d) AS advanced_events_28d
+    FROM j_used GROUP BY ALL
 ), counted AS (
     SELECT a.acct, u.product, count(*) FILTER (u.flags & 1 <> 0) AS users_28d, count(*) FILTER (u.flags & 2 <> 0) AS users_prev_28d
     FROM j_user_flag AS u JOIN j_number AS a ON a.n = u.n GROUP BY ALL

@@ -41,7 +41,7 @@ class Windows:
 
 
 def load_catalogue(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
-    """Temp tables j_product (one row per product of products.yml) and j_feature (product, feature, kind core | advanced)."""
+    """Temp tables j_product (one row per product of products.yml) and j_feature (product, feature, kind core | advanced, bit of a core one)."""
     products = mappings.products.products
     rows = [
         {
@@ -62,8 +62,13 @@ def load_catalogue(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
         "place": "BIGINT",
     }
     _table(con, "j_product", rows, kinds)
-    features = [{"product": p.code, "feature": f, "kind": k} for p in products for k, fs in _kinds(p.core_features, p.advanced_features) for f in fs]
-    _table(con, "j_feature", features, {"product": "VARCHAR", "feature": "VARCHAR", "kind": "VARCHAR"})
+    features = [
+        {"product": p.code, "feature": f, "kind": k, "bit": 1 << i if k == "core" else None}
+        for p in products
+        for k, fs in _kinds(p.core_features, p.advanced_features)
+        for i, f in enumerate(fs)
+    ]
+    _table(con, "j_feature", features, {"product": "VARCHAR", "feature": "VARCHAR", "kind": "VARCHAR", "bit": "UBIGINT"})
 
 
 def _kinds(core: list[str], advanced: list[str]) -> list[tuple[str, list[str]]]:
@@ -80,8 +85,13 @@ def _table(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str
     con.unregister("given_rows")
 
 
+def counts_features(mappings: Mappings) -> bool:
+    """Whether a mapping asks how many features are used: only then are rows of use kept apart by feature."""
+    return "features_14d" in mappings.model_dump_json(exclude={"crm", "usage"})
+
+
 def load_usage(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, some: bool) -> Windows:
-    """Temp tables j_tenant_feature, j_user_flag, j_snapshot, j_match, j_tenant, usage_unmatched and the facts per account and product.
+    """Temp tables j_tenant_use, j_user_flag, j_snapshot, j_match, j_tenant, usage_unmatched and the facts per account and product.
 
     Needs j_account and j_line. `some`: only tenants of those accounts are read.
     """
@@ -101,12 +111,14 @@ def load_usage(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Ma
     con.execute(query_sql("usage", "tenant_day_owner", **slots))
     con.execute(query_sql("usage", "day_masks"))
     days = days_sql(con, lake, tenants)
-    con.execute(query_sql("usage", "tenant_features", **slots, days=days))
+    feature = "d.feature" if counts_features(mappings) else "CASE WHEN d.product IS NULL THEN d.feature END"
+    con.execute(query_sql("usage", "tenant_use", **slots, days=days, feature=feature))
     con.execute(query_sql("usage", "snapshots", **slots))
     con.execute(query_sql("usage", "tenants"))
     con.execute(query_sql("usage", "user_flags", **slots, users=_union(con, "users", lake, slots)))
+    features = "count(DISTINCT u.feature) FILTER (used_14d)" if counts_features(mappings) else "CAST(NULL AS BIGINT)"
     for name in ("numbers", "unmatched", "used", "usage_facts", "user_facts", "product_usage_facts", "setup_facts"):
-        con.execute(query_sql("usage", name))
+        con.execute(query_sql("usage", name, features=features) if name == "usage_facts" else query_sql("usage", name))
     known = scalar(con, f"SELECT 1 FROM {lake.usage_user_days} LIMIT 1") is not None
     return Windows(windows.end, windows.connected, known)
 
