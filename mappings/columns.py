@@ -72,7 +72,7 @@ ACCOUNTS: dict[str, Column] = {
     "month_label": _c("DATE", "usage", "first day of the last closed calendar month"),
     "features_14d": _c("BIGINT", "usage", "distinct features in the last 14 days; counted where a mapping names this column"),
     "core_events_28d": _c("BIGINT", "usage", "events of the owned products' core features, last 28 days"),
-    "core_unused": _c("VARCHAR", "usage", "core features of owned products without an event in the last 28 days; null = all in use, or unknown"),
+    "core_unused": _c("VARCHAR", "usage", "core features of owned products without an event in 28 days; null = none, unknown, or not asked"),
     "advanced_events_28d": _c("BIGINT", "usage", "events of features declared as advanced, last 28 days"),
     "last_used_on": _c("DATE", "usage", "last day with an event"),
     "seat_use": _c("DOUBLE", "usage", "active_users_28d / seats, in percent"),

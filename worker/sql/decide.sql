@@ -115,8 +115,7 @@ FROM worded
 UNION ALL BY NAME
 -- no longer served: only what is said of its CSQLs still changes
 SELECT account_id, 'out' AS state, coalesce(csql_flag, false) AS csql_flag, CAST(coalesce(csql_open_count, 0) AS BIGINT) AS csql_open_count,
-       csql_status_en, csql_status_ja FROM q_account WHERE NOT served
-ORDER BY account_id;
+       csql_status_en, csql_status_ja FROM q_account WHERE NOT served;
 
 -- name: white_space
 -- Products of the catalogue that the account lacks, best fit first. No figures: they move with every new customer.

@@ -28,29 +28,28 @@ WHERE d.record_id IS NULL OR r.record_id IS NOT NULL
 
 -- name: compare
 -- One pass over the pairs; only rows with a difference are taken apart into fields.
-CREATE OR REPLACE TEMP TABLE f_change AS
+CREATE OR REPLACE TEMP TABLE {{change}} AS
 SELECT record_id, external_key, account_id, change.field AS field, change.base AS crm_value, change.ours AS our_value, change.mode AS mode,
        change.invalid AS invalid
 FROM (SELECT record_id, external_key, account_id, unnest(list_filter([{{changes}}], lambda x: x IS NOT NULL)) AS change
       FROM ({{pair}}) WHERE {{any}});
 
 -- name: free_changes
--- Nothing is held and nothing was refused: only what does not fit is kept back. What rides along goes only with a change that is sent.
-INSERT INTO changes
+-- Grain: record and field, with the columns of CHANGES. Nothing is held and nothing was refused: only what does not fit is kept back.
+-- What rides along goes only with a change that is sent.
 WITH moving AS (
-    SELECT record_id, external_key FROM f_change WHERE mode <> 'ride_along' AND invalid IS NULL GROUP BY ALL
+    SELECT record_id, external_key FROM {{change}} WHERE mode <> 'ride_along' AND invalid IS NULL GROUP BY ALL
 )
-SELECT {{object}}, c.record_id, c.external_key, c.account_id, c.field, c.crm_value, c.our_value, CASE WHEN c.mode = 'aged' THEN 'ride_along' ELSE c.mode END,
-       CASE WHEN c.invalid IS NULL THEN 'send' ELSE 'invalid' END, coalesce(c.invalid, CASE WHEN c.mode = 'aged' THEN 'refreshed by age' END), {{connection}}
-FROM f_change AS c
-WHERE c.mode <> 'ride_along' OR EXISTS (FROM moving AS m WHERE m.record_id IS NOT DISTINCT FROM c.record_id AND m.external_key IS NOT DISTINCT FROM c.external_key)
-ORDER BY c.record_id, c.external_key, c.field;
+SELECT {{object}} AS object, c.record_id, c.external_key, c.account_id, c.field, c.crm_value, c.our_value,
+       CASE WHEN c.mode = 'aged' THEN 'ride_along' ELSE c.mode END AS mode, CASE WHEN c.invalid IS NULL THEN 'send' ELSE 'invalid' END AS disposition,
+       coalesce(c.invalid, CASE WHEN c.mode = 'aged' THEN 'refreshed by age' END) AS why, {{connection}} AS connection
+FROM {{change}} AS c
+WHERE c.mode <> 'ride_along' OR EXISTS (FROM moving AS m WHERE m.record_id IS NOT DISTINCT FROM c.record_id AND m.external_key IS NOT DISTINCT FROM c.external_key);
 
 -- name: changes
-INSERT INTO changes
 WITH said AS (
     SELECT c.*, h.record_id IS NOT NULL AS held, h.crm_value AS held_value, j.field IS NOT NULL AS refused
-    FROM f_change AS c
+    FROM {{change}} AS c
     LEFT JOIN {{held}} AS h ON h.connection IN ('', {{connection}}) AND h.object = {{object}} AND h.record_id = c.record_id AND h.field = c.field
     LEFT JOIN {{rejected}} AS j ON j.connection = {{connection}} AND j.object = {{object}} AND j.record_key = coalesce(c.record_id, c.external_key) AND j.field = c.field
          AND j.value_hash = sha256('{"' || c.field || '": ' || coalesce(CAST(to_json(c.our_value) AS VARCHAR), 'null') || '}')
@@ -70,11 +69,10 @@ whole AS (
     SELECT w.record_key FROM whole AS w JOIN {{rejected}} AS j ON j.connection = {{connection}} AND j.object = {{object}} AND j.field = '' AND j.record_key = w.record_key
          AND j.value_hash = w.value_hash
 )
-SELECT {{object}}, k.record_id, k.external_key, k.account_id, k.field, k.crm_value, k.our_value,
-       CASE WHEN k.mode = 'aged' THEN 'ride_along' ELSE k.mode END,
-       CASE WHEN k.disposition = 'send' AND r.record_key IS NOT NULL THEN 'rejected_before' ELSE k.disposition END,
+SELECT {{object}} AS object, k.record_id, k.external_key, k.account_id, k.field, k.crm_value, k.our_value,
+       CASE WHEN k.mode = 'aged' THEN 'ride_along' ELSE k.mode END AS mode,
+       CASE WHEN k.disposition = 'send' AND r.record_key IS NOT NULL THEN 'rejected_before' ELSE k.disposition END AS disposition,
        CASE WHEN k.disposition = 'held' THEN 'a person changed it' WHEN k.disposition = 'invalid' THEN k.invalid
-            WHEN k.disposition = 'rejected_before' OR r.record_key IS NOT NULL THEN 'the CRM refused this value before' WHEN k.mode = 'aged' THEN 'refreshed by age' END,
-       {{connection}}
-FROM kept AS k LEFT JOIN refused AS r ON r.record_key = coalesce(k.record_id, k.external_key)
-ORDER BY k.record_id, k.external_key, k.field;
+            WHEN k.disposition = 'rejected_before' OR r.record_key IS NOT NULL THEN 'the CRM refused this value before' WHEN k.mode = 'aged' THEN 'refreshed by age' END AS why,
+       {{connection}} AS connection
+FROM kept AS k LEFT JOIN refused AS r ON r.record_key = coalesce(k.record_id, k.external_key);

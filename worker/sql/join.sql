@@ -53,12 +53,7 @@ WITH facts AS (
            CASE WHEN fed AND covers_28d AND k.core THEN coalesce(core_events_28d, 0) END AS core_events_28d,
            CASE WHEN fed AND covers_28d AND {{advanced_declared}} THEN coalesce(advanced_events_28d, 0) END AS advanced_events_28d,
            CASE WHEN fed AND covers_28d THEN k.unused END AS core_unused, m.last_used_on AS last_used_on
-    FROM matched AS m LEFT JOIN (
-        SELECT o.acct, true AS core,
-               string_agg(DISTINCT f.feature, ', ' ORDER BY f.feature) FILTER (coalesce(e.core_used, 0) & f.bit = 0 AND {{covered}}) AS unused
-        FROM j_owned AS o JOIN j_feature AS f ON f.product = o.product AND f.kind = 'core'
-        LEFT JOIN (SELECT acct, product, bit_or(core_used) AS core_used FROM j_used GROUP BY ALL) AS e ON e.acct = o.acct AND e.product = f.product
-        WHERE o.owned GROUP BY o.acct) AS k ON k.acct = m.account_id
+    FROM matched AS m LEFT JOIN ({{core}}) AS k ON k.acct = m.account_id
 ), everything AS (
     SELECT u.*, events_28d / nullif(business_days_28d, 0) AS events_per_business_day_28d,
            events_prev_28d / nullif(business_prev, 0) AS events_per_business_day_prev_28d,
@@ -145,3 +140,15 @@ SELECT count(*) AS accounts, count(*) FILTER (scope = 'in') AS in_scope, count(*
        count(*) FILTER (excluded_why = 'churned') AS churned,
        count(*) FILTER (scope = 'in' AND NOT coalesce(usage_matched, false)) AS accounts_without_usage
 FROM accounts;
+
+-- name: core_unused
+-- Grain: account that owns a product with core features. `unused`: those without an event in 28 days.
+SELECT o.acct, true AS core, string_agg(DISTINCT f.feature, ', ' ORDER BY f.feature) FILTER (coalesce(e.core_used, 0) & f.bit = 0 AND {{covered}}) AS unused
+FROM j_owned AS o JOIN j_feature AS f ON f.product = o.product AND f.kind = 'core'
+LEFT JOIN (SELECT acct, product, bit_or(core_used) AS core_used FROM j_used GROUP BY ALL) AS e ON e.acct = o.acct AND e.product = f.product
+WHERE o.owned GROUP BY o.acct
+
+-- name: core_owned
+-- The same where nothing asks which are unused.
+SELECT DISTINCT o.acct, true AS core, CAST(NULL AS VARCHAR) AS unused FROM j_owned AS o JOIN j_feature AS f ON f.product = o.product AND f.kind = 'core'
+WHERE o.owned

@@ -89,5 +89,4 @@ def bring_up(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
     con.execute(query_sql("product", "account_scores", cap=cap))
     con.execute("DROP TABLE scores")
     con.execute("ALTER TABLE p_scores RENAME TO scores")
-    con.execute("DROP TABLE parts")
-    con.execute("ALTER TABLE p_parts RENAME TO parts")
+    con.execute("CREATE OR REPLACE TEMP VIEW parts AS SELECT * FROM p_parts")

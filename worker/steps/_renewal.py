@@ -36,9 +36,9 @@ def build_renewal(con: duckdb.DuckDBPyConnection, mappings: Mappings, moment: Mo
     """Needs d_row, q_account, account_products and j_product."""
     renewal, on = mappings.renewal, literal(moment.on)
     con.execute(query_sql("renewal", "row", span=_span_sql(renewal)))
-    con.execute(query_sql("renewal", "preparing", on=on))
     con.execute(f"CREATE OR REPLACE TEMP TABLE renewal_steps ({_STEPS})")
     if renewal.steps:
+        con.execute(query_sql("renewal", "preparing", on=on))
         union = " UNION ALL ".join(_step_sql(renewal, place, step, on) for place, step in enumerate(renewal.steps))
         con.execute(f"INSERT INTO renewal_steps BY NAME {union}")
     con.execute(query_sql("renewal", "renewal", on=on, any_steps=literal(bool(renewal.steps)), **_slots(mappings)))

@@ -85,9 +85,17 @@ def _table(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str
     con.unregister("given_rows")
 
 
-def counts_features(mappings: Mappings) -> bool:
-    """Whether a mapping asks how many features are used: only then are rows of use kept apart by feature."""
-    return "features_14d" in mappings.model_dump_json(exclude={"crm", "usage"})
+def names(mappings: Mappings, column: str) -> bool:
+    """Whether an expression or a text of the mappings names a column that is dear to make, and made only then."""
+    return column in mappings.model_dump_json(exclude={"crm", "usage", "writeback"})
+
+
+def _feature_sql(con: duckdb.DuckDBPyConnection, mappings: Mappings, days: str) -> str:
+    """What rows of use are kept apart by, besides tenant and product."""
+    if names(mappings, "features_14d"):
+        return "d.feature"
+    unnamed = any_rows(con, f"(SELECT 1 FROM ({days}) WHERE product IS NULL)")  # answered by the parts' statistics where there are none
+    return "CASE WHEN d.product IS NULL THEN d.feature END" if unnamed else "CAST(NULL AS VARCHAR)"
 
 
 def load_usage(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, *, some: bool) -> Windows:
@@ -111,12 +119,11 @@ def load_usage(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Ma
     con.execute(query_sql("usage", "tenant_day_owner", **slots))
     con.execute(query_sql("usage", "day_masks"))
     days = days_sql(con, lake, tenants)
-    feature = "d.feature" if counts_features(mappings) else "CASE WHEN d.product IS NULL THEN d.feature END"
-    con.execute(query_sql("usage", "tenant_use", **slots, days=days, feature=feature))
+    con.execute(query_sql("usage", "tenant_use", **slots, days=days, feature=_feature_sql(con, mappings, days)))
     con.execute(query_sql("usage", "snapshots", **slots))
     con.execute(query_sql("usage", "tenants"))
     con.execute(query_sql("usage", "user_flags", **slots, users=_union(con, "users", lake, slots)))
-    features = "count(DISTINCT u.feature) FILTER (used_14d)" if counts_features(mappings) else "CAST(NULL AS BIGINT)"
+    features = "count(DISTINCT u.feature) FILTER (used_14d)" if names(mappings, "features_14d") else "CAST(NULL AS BIGINT)"
     for name in ("numbers", "unmatched", "used", "usage_facts", "user_facts", "product_usage_facts", "setup_facts"):
         con.execute(query_sql("usage", name, features=features) if name == "usage_facts" else query_sql("usage", name))
     known = scalar(con, f"SELECT 1 FROM {lake.usage_user_days} LIMIT 1") is not None

@@ -60,19 +60,20 @@ class Objections:
 def diff_accounts(
     con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings, moment: Moment, objections: Objections | None = None
 ) -> None:
-    """Temp table `changes` from `decisions` and `csql_desired`. Accounts and records that are gone from the CRM have no row."""
-    con.execute("CREATE OR REPLACE TEMP TABLE changes (" + ", ".join(f"{name} {kind}" for name, kind in CHANGES.items()) + ")")
+    """Temp view `changes` from `decisions` and `csql_desired`. Accounts and records that are gone from the CRM have no row."""
+    found = ["SELECT " + ", ".join(f"CAST(NULL AS {kind}) AS {name}" for name, kind in CHANGES.items()) + " WHERE false"]
     against = objections or Objections()
     free = not any_rows(con, against.held) and not any_rows(con, against.rejected)
-    for target in _targets(lake, mappings):
+    for place, target in enumerate(_targets(lake, mappings)):
         sides = _sides(mappings, target.entity, kinds_of(con, target.ours))
         if sides:
             _load_records(con, lake, target, [s.field for s in sides])
             _load_writes(con, lake, target.entity, [s.field for s in sides])
-            _compare(con, target, sides, moment)
-            slots = {"object": literal(target.entity.value), "connection": literal(target.connection)}
+            _compare(con, target, sides, moment, f"f_change_{place}")
+            slots = {"object": literal(target.entity.value), "connection": literal(target.connection), "change": f"f_change_{place}"}
             slots |= {} if free else {"held": against.held, "rejected": against.rejected}
-            con.execute(query_sql("diff", "free_changes" if free else "changes", **slots))
+            found.append(query_sql("diff", "free_changes" if free else "changes", **slots).rstrip().rstrip(";"))
+    con.execute("CREATE OR REPLACE TEMP VIEW changes AS " + " UNION ALL BY NAME ".join(f"({query})" for query in found))
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,14 @@ def _load_writes(con: duckdb.DuckDBPyConnection, lake: LakeRelations, entity: En
     con.execute(query_sql("diff", "written", writes=lake.writes, object=name, columns=ages, fields=keys))
 
 
-def _compare(con: duckdb.DuckDBPyConnection, target: Target, sides: list[Side], moment: Moment) -> None:
-    """f_change: the fields that differ, before anything is said against them."""
+def _compare(con: duckdb.DuckDBPyConnection, target: Target, sides: list[Side], moment: Moment, change: str) -> None:
+    """Table `change`: the fields that differ, before anything is said against them."""
     columns = "".join(f", {expr} AS {name}" for s in sides for name, expr in _pair_columns(s, moment))
     slots = {"columns": columns, "ours": target.ours, "key": target.key}
     pair = query_sql("diff", "pair_accounts" if target.entity == Entity.ACCOUNT else "pair_csqls", **slots)
     differs = {s.field.key: _differs_sql(s) for s in sides}
     changes = ", ".join(f"CASE WHEN {differs[s.field.key]} THEN {_change_sql(s.field)} END" for s in sides)
-    con.execute(query_sql("diff", "compare", changes=changes, pair=pair, any=" OR ".join(differs.values())))
+    con.execute(query_sql("diff", "compare", change=change, changes=changes, pair=pair, any=" OR ".join(differs.values())))
 
 
 def _pair_columns(side: Side, moment: Moment) -> list[tuple[str, str]]:
@@ -220,6 +221,7 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     bring(con, ctx.folder, "decisions", "csql_desired")
     diff_accounts(con, lake, ctx.mappings, moment_of(ctx), _objections(ctx, con))
     leave(con, ctx.folder, "changes")
+    bring(con, ctx.folder, "changes")
     return Outcome(stats=_stats(con))
 
 

@@ -31,7 +31,7 @@ from worker.steps._products import build_product_facts, covered_sql
 from worker.steps._relations import LakeRelations, Moment, any_rows, columns_of, scalar
 from worker.steps._sources import of_connection
 from worker.steps._trials import build_trials
-from worker.steps._usage import Windows, counts_features, days_sql, load_catalogue, load_usage
+from worker.steps._usage import Windows, days_sql, load_catalogue, load_usage, names
 
 #: CRM entity behind each feed that is an entity of its own.
 _FEED_ENTITY = {
@@ -122,7 +122,9 @@ def _account_slots(mappings: Mappings, moment: Moment, windows: Windows, connect
         "renewal_days": literal(mappings.calendar.renewal_days),
         "business_28d": business_between_sql(back[27], literal(end)), "business_prev": business_between_sql(back[55], back[28]),
         "override_days": str(mappings.score.override_days),
-        "by_feature": literal(counts_features(mappings)), "covered": covered_sql(mappings, "f.product"),
+        "by_feature": literal(names(mappings, "features_14d")),
+        "core": query_sql("join", "core_unused", covered=covered_sql(mappings, "f.product")) if names(mappings, "core_unused")
+        else query_sql("join", "core_owned"),
         "advanced_declared": literal(any(p.advanced_features for p in mappings.products.products)),
         "columns": ", ".join(f"CAST({ident(name)} AS {column.type}) AS {ident(name)}" for name, column in ACCOUNTS.items()),
     }  # fmt: skip

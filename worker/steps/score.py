@@ -32,7 +32,7 @@ def read_feeds(con: duckdb.DuckDBPyConnection, relation: str = "feeds") -> dict[
 
 
 def score_accounts(con: duckdb.DuckDBPyConnection, mappings: Mappings, *, full: bool, frozen_population: str = "population_stats") -> None:
-    """Temp tables `scores`, `parts`, `population`, `scorecards` and view `points` from `accounts`, `account_products` and `feeds`.
+    """Temp tables `scores`, `population`, `scorecards` and views `parts` and `points` from `accounts`, `account_products` and `feeds`.
 
     `full`: medians are taken from this very run and become the population of the increments after it; else from `frozen_population`.
     """
@@ -83,7 +83,8 @@ def _weigh(con: duckdb.DuckDBPyConnection, mappings: Mappings, cards: list[Score
 
 def _build_parts(con: duckdb.DuckDBPyConnection, cards: list[Scorecard], grain: Grain) -> None:
     parts = " UNION ALL ".join(_part_sql(c, w, grain) for c in cards for w in c.weighings)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {grain.parts} AS {parts}")
+    # of accounts they are read once, when they are left; of products also for the reasons
+    con.execute(f"CREATE OR REPLACE TEMP {'VIEW' if grain is ACCOUNT else 'TABLE'} {grain.parts} AS {parts}")
 
 
 def _used_indicators(cards: list[Scorecard]) -> list[Indicator]:
