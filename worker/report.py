@@ -77,7 +77,7 @@ def _notes(run: Run, sums: Mapping[str, float]) -> list[str]:
         kind, _, place = name.partition(":")
         if kind in ("csql", "churn", "usage_file", "feed", "unseen", "notify"):
             notes.append(str(said))
-        elif kind == "match":
+        elif kind in ("match", "left"):
             notes.append(f"{place}: {said}")
         elif kind == "down":
             notes.append(

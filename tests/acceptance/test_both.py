@@ -11,6 +11,7 @@ import pytest
 from tests.acceptance import both
 from worker.cli.main import main
 from worker.items import RunKind, RunState
+from worker.parity import parity
 from worker.run import finish_run, poll_resync, start_run
 from worker.store import runs
 
@@ -53,7 +54,7 @@ def test_cs77_the_report_tells_each_connection_and_who_is_not_matched(firm: both
     assert (parts["salesforce"]["writes"]["ok"], parts["hubspot"]["writes"]["ok"]) == (8, 3)
     assert report["writes"]["ok"] == 11
     assert report["calls"]["writes"] == sum(part["calls"]["writes"] for part in parts.values())
-    counts = {"by_cross_id": 2, "by_domain": 1, "records_unmatched": 3, "accounts_unmatched": 3, "ambiguous": 3}
+    counts = {"by_cross_id": 2, "by_domain": 1, "records_unmatched": 3, "accounts_unmatched": 3, "ambiguous": 3, "left_behind": 0}
     assert parts["hubspot"]["match"] == counts
     whys = {row["record_id"]: row["why"] for row in firm.table(run, "unmatched")}
     wanted = {"枯葉": "free_mail", "双葉": "shared_domain", "見込み": "no_counterpart"}
@@ -73,7 +74,7 @@ def test_cs77_parity_proves_that_both_hold_the_same(
     code, said = command(monkeypatch, capsys, "check", "--parity", "--json")
     assert (code, said["equal"], said["accounts"], said["gone"]) == (0, True, 3, 0)
     assert "health_score" in said["fields"]
-    assert "scored_at" in said["not_compared"]
+    assert ("scored_at" in said["riding_fields"], said["riding"], said["left"]) == (True, {}, [])
 
     company, account = firm.companies["若葉"], firm.accounts["若葉"]
     score = firm.scores("hubspot")["若葉"]
@@ -92,6 +93,43 @@ def test_cs77_parity_proves_that_both_hold_the_same(
     assert {row["connection"] for row in said["writes"]} == {"hubspot", "salesforce"}
     code, said = command(monkeypatch, capsys, "explain", firm.accounts["双葉"], "--json")
     assert any("shared domain" in line and firm.companies["双葉"] in line for line in said["why_not"])
+
+
+def test_cs77_a_copy_that_is_older_because_it_only_rides_along_is_told_apart(firm: both.Firm) -> None:
+    """HubSpot takes no writes for a run: its scored_at of 若葉 is older, which riding allows; the fields that moved are not excused.
+    An scored_at that somebody else put there is not ours, and no age excuses it."""
+    firm.hubspot.control.faults({"kind": "http", "body": "no_token", "count": None, "path": "batch/update"})
+    firm.seats("若葉", 30)
+    firm.run()
+    firm.heal()
+    found = parity(firm.runtime, firm.mappings)
+    assert (found.riding, found.equal) == ({"scored_at": 1}, False)
+    assert "health_score" in {one.field for one in found.differences}
+    firm.run()
+    assert parity(firm.runtime, firm.mappings).equal
+    stranger = {"id": firm.companies["若葉"], "csh_scored_at": "2020-01-01T00:00:00Z"}
+    before = firm.hubspot.control.call("dump", method="GET", params={"object": "companies", "properties": "csh_scored_at"})
+    firm.hubspot.control.call("write", {"object": "companies", "rows": [stranger]})
+    found = parity(firm.runtime, firm.mappings)
+    assert (found.riding, [one.field for one in found.differences]) == ({}, ["scored_at"])
+    was = next(row["csh_scored_at"] for row in before if row["id"] == firm.companies["若葉"])
+    firm.hubspot.control.call("write", {"object": "companies", "rows": [{"id": firm.companies["若葉"], "csh_scored_at": was}]})
+
+
+def test_cs77_what_an_account_leaves_in_the_other_crm_is_named_and_not_cleared(firm: both.Firm) -> None:
+    """紅葉's cross-reference is emptied in Salesforce: its company belongs to nobody, keeps its values and is told until the key is back."""
+    company, account = firm.companies["紅葉"], firm.accounts["紅葉"]
+    before = firm.values("hubspot", {"紅葉": company})
+    for key, left in ((None, [("hubspot", company, "no_counterpart")]), (company, [])):
+        (answer,) = firm.salesforce.control.write("admin", "Account", [{"Id": account, "AccountNumber": key}])
+        assert answer["success"], answer
+        report = firm.report(firm.run())
+        assert report["connections"]["hubspot"]["match"]["left_behind"] == len(left)
+        notes = [note for note in report.get("notes", []) if "still carry values of ours" in note]
+        assert [company in note for note in notes] == [True] * len(left)
+        found = parity(firm.runtime, firm.mappings)
+        assert ([(one.connection, one.record_id, one.why) for one in found.left], found.equal) == (left, not left)
+        assert firm.values("hubspot", {"紅葉": company}) == before
 
 
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any]:

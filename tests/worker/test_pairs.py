@@ -7,9 +7,11 @@ import duckdb
 import pytest
 
 from connectors.entities import Entity
+from mappings.load import load
 from mappings.models import CrmMapping, Mappings, Source
 from tests.factories import Lake, make_mappings
 from tests.worker import core
+from worker.steps._left import build_left, left_behind, left_words
 from worker.steps._pairs import matched, pair_relations
 from worker.steps._relations import LakeRelations
 
@@ -169,3 +171,29 @@ def test_one_connection_needs_no_pairs() -> None:
     con = core.open_lake(lake)
     assert pair_relations(con, core.RELATIONS, make_mappings()) is core.RELATIONS
     assert core.RELATIONS.crm[Entity.ACCOUNT] == "crm_account"
+
+
+def test_cs77_records_that_an_account_left_behind_are_named_with_their_reason() -> None:
+    """A1 was deleted (named by the record), A2 was deleted (named the record), A3 was merged into A4, which has a record of its own. 5 and 6 carry
+    nothing of ours, a tick that is not set included."""
+    lake = Lake()
+    lake.own = ["health_score", "csql_flag"]
+    make(lake, HOME, "A1", deleted=True)
+    make(lake, HOME, "A2", deleted=True, cross_id="2")
+    make(lake, HOME, "A3", master_id="A4")
+    make(lake, HOME, "A4")
+    make(lake, OTHER, "1", cross_id="A1", own_health_score="58")
+    make(lake, OTHER, "2", domain="two.example", own_health_score="41")
+    make(lake, OTHER, "3", cross_id="A3", own_health_score="30")
+    make(lake, OTHER, "4", cross_id="A4", own_health_score="70")
+    make(lake, OTHER, "5", domain="prospect.example")
+    make(lake, OTHER, "6", domain="other.example", own_csql_flag="false")
+    shipped = load(None).writeback
+    mappings = both().model_copy(update={"writeback": shipped})
+    con, relations = paired(lake, mappings)
+    build_left(con, relations, mappings)
+    found = left_behind(con, OTHER)
+    assert found == [("1", "account_deleted"), ("2", "account_deleted"), ("3", "ambiguous_cross_id"), ("4", "ambiguous_cross_id")]
+    assert left_words(found[:1]).startswith(
+        "1 records still carry values of ours and belong to no account now: 1 (its account was deleted). They are"
+    )

@@ -20,6 +20,7 @@ from worker.explain import explain_account
 from worker.parity import parity as compared
 from worker.runtime import Runtime, crm_opener
 from worker.settings import Settings
+from worker.steps._left import REMEDY, WORDS
 from worker.store import runs as stored
 
 
@@ -77,6 +78,16 @@ def _check_parity(found: Settings, customer: Mappings, as_json: bool) -> int:
             values = f"{result.home} {safe(one.home_value) or '(empty)'}, {one.connection} {safe(one.value) or '(empty)'}"
             out.print(f"{safe(one.account_id)} / {safe(one.record_id)} {one.field}: {values}{held}", soft_wrap=True)
         out.print(f"{result.accounts:,} accounts are in both CRMs, {len(result.fields)} fields compared: {len(result.differences):,} differ.")
+        if result.riding:
+            older, copies = ", ".join(f"{name} {n:,}" for name, n in sorted(result.riding.items())), sum(result.riding.values())
+            said = f"Of {len(result.riding_fields)} fields that only go along with others, {copies:,} copies are older, as they may be: {older}."
+            out.print(f"{said} They follow with the record's next change, or at the latest after max_age_days (writeback.yml).", soft_wrap=True)
+        for left in result.left:
+            out.print(
+                f"{left.connection} {safe(left.record_id)} carries values of ours and belongs to no account now: {WORDS[left.why]}.", soft_wrap=True
+            )
+        if result.left:
+            out.print(f"{len(result.left):,} records are left behind. {REMEDY}", soft_wrap=True)
         if result.gone:
             out.print(f"{result.gone:,} records are not there any more; the next run sees it.")
         if not result.accounts:

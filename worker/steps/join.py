@@ -24,6 +24,7 @@ from worker.steps._changed import changed_accounts
 from worker.steps._churned import churn_note
 from worker.steps._crm import HUMAN, build_crm_facts, load_crm
 from worker.steps._lake import FACTS, leave, leave_json, moment_of, open_lake
+from worker.steps._left import build_left, left_behind, left_words
 from worker.steps._merged import inherited_facts
 from worker.steps._onboarding import build_onboarding
 from worker.steps._pairs import ambiguous_words, matched
@@ -210,13 +211,17 @@ def leave_pairs(ctx: StepContext, con: duckdb.DuckDBPyConnection, lake: LakeRela
         leave(con, ctx.folder, table, order="ORDER BY ALL")
     stats: dict[str, float] = {}
     report: dict[str, str] = {}
+    build_left(con, lake, ctx.mappings)
     for one in matched(con, lake):
-        counts = {name: float(n) for name, n in vars(one).items() if name != "connection"}
+        left = left_behind(con, one.connection)
+        counts = {name: float(n) for name, n in vars(one).items() if name != "connection"} | {"left_behind": float(len(left))}
         stats |= {of_connection(one.connection, f"match.{name}"): n for name, n in counts.items()}
         if one.ambiguous:
             report[f"match:{one.connection}"] = (
                 f"{one.ambiguous:,} records could be the same company as more than one: {ambiguous_words(con, one.connection)}"
             )
+        if left:
+            report[f"left:{one.connection}"] = left_words(left)
     return _Matches(stats, report)
 
 
