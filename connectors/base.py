@@ -156,6 +156,10 @@ class Crm(Protocol):
         """Record id (18 characters) -> our field key -> canonical text, read live; ids that are gone are absent. Counted as rereads."""
         ...
 
+    def editors(self, field: WriteField, ids: Sequence[str]) -> Mapping[str, str]:
+        """Record id -> who last changed this field (where the CRM only knows that: the record), in the CRM's ids, no names. Counted as rereads."""
+        ...
+
     def find_by_key(self, fields: Sequence[WriteField], key_field: WriteField, keys: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         """External key -> {'_id': record id, our key: text …} for records that exist. Counted as rereads."""
         ...

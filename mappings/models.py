@@ -22,6 +22,7 @@ from mappings.models_csql import Guard as Guard
 from mappings.models_csql import Judgement as Judgement
 from mappings.models_csql import Mute as Mute
 from mappings.models_lift import Lift as Lift
+from mappings.models_overwritten import Overwritten
 from mappings.models_patterns import Pattern, UsageStatus
 from mappings.models_routing import Lists, Priority, Routing
 from mappings.models_usage import UsageColumns as UsageColumns
@@ -331,6 +332,7 @@ class WriteField(Model):
 class Writeback(Model):
     language: Literal["ja", "en"] = "ja"
     sets: list[Literal["core", "standard", "all"]] = Field(default=["core"])
+    overwritten: Overwritten = Overwritten()
     fields: list[WriteField]
 
     def of(self, object_name: str) -> list[WriteField]:

@@ -75,7 +75,7 @@ def _notes(run: Run, sums: Mapping[str, float]) -> list[str]:
     notes = []
     for name, said in sorted(run.report.items()):
         kind, _, place = name.partition(":")
-        if kind in ("csql", "churn", "usage_file", "feed", "unseen", "notify"):
+        if kind in ("csql", "churn", "usage_file", "feed", "unseen", "notify", "overwritten"):
             notes.append(str(said))
         elif kind in ("match", "left"):
             notes.append(f"{place}: {said}")

@@ -81,6 +81,17 @@ class HubSpot(NoBulk):
         records = [r for r in self._batch(object_name, seen, ids) if str(r["id"]) in wanted]
         return {str(r["id"]): values for r, values in self._canonical(object_name, records, seen)}
 
+    def editors(self, field: WriteField, ids: Sequence[str]) -> Mapping[str, str]:
+        """From the property's own history: the user, or the workflow, import or app that wrote it last."""
+        name = field.names["hubspot"]
+        found: dict[str, str] = {}
+        for record in self._reader.histories(self._objects.type_id(self._names[field.object]), ids, name):
+            history = record.get("propertiesWithHistory", {}).get(name) or [{}]
+            user, source = history[0].get("updatedByUserId"), history[0].get("sourceType", "")
+            by_hand = user is not None and source in ("", "CRM_UI")
+            found[str(record["id"])] = f"user {user}" if by_hand else f"{source} {history[0].get('sourceId') or ''}".strip() or "unknown"
+        return found
+
     def find_by_key(self, fields: Sequence[WriteField], key_field: WriteField, keys: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         if not keys:
             return {}

@@ -23,6 +23,8 @@ from mappings.models import Source
 
 #: Most of one call (sheet, 2.2, 2.5, 2.6).
 LIST_RECORDS, SEARCH_RECORDS, BATCH_RECORDS, OWNER_RECORDS = 100, 200, 100, 500
+#: Records of one batch read with property histories (reference sheet, 2).
+HISTORY_RECORDS = 50
 #: HubSpot fails on large pages of records with long texts (sheet, 11): those pages are halved, down to this.
 TOO_MUCH, LEAST_RECORDS = (500, 502, 504), 10
 #: Records of one raw page: the inputs of one call for associations.
@@ -200,6 +202,14 @@ class Reader:
                 body["idProperty"] = by
             found = self._portal.json(kind, lambda hs: hs.crm.objects.batch_api.read, type_id, body, query=query)
             yield from found["results"]
+
+    def histories(self, type_id: str, ids: Iterable[str], name: str) -> Iterator[Record]:
+        """Records with the history of one property, newest value first."""
+        wanted = list(dict.fromkeys(ids))
+        for start in range(0, len(wanted), HISTORY_RECORDS):
+            inputs = [{"id": i} for i in wanted[start : start + HISTORY_RECORDS]]
+            body = {"inputs": inputs, "properties": [], "propertiesWithHistory": [name]}
+            yield from self._portal.json("reread", lambda hs: hs.crm.objects.batch_api.read, type_id, body, query={})["results"]
 
     def matching(self, type_: ObjectType, filters: Sequence[Mapping[str, Any]], properties: Sequence[str], kind: str) -> list[Record]:
         """Live records of one search call."""

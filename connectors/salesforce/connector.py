@@ -84,6 +84,11 @@ class Salesforce:
         found = self._reader.retrieve(object_name, [f.names["salesforce"] for f in seen], [id_18(i) for i in ids])
         return {id_18(record["Id"]): _canonical(record, seen) for record in found}
 
+    def editors(self, field: WriteField, ids: Sequence[str]) -> Mapping[str, str]:
+        """The record's last editor: field history would say more, and is not kept for most fields."""
+        found = self._reader.retrieve(self._object_names[field.object], ["LastModifiedById"], [id_18(i) for i in ids])
+        return {id_18(record["Id"]): f"user {record['LastModifiedById']}" for record in found}
+
     def find_by_key(self, fields: Sequence[WriteField], key_field: WriteField, keys: Sequence[str]) -> Mapping[str, Mapping[str, str | None]]:
         if not keys:
             return {}

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from mappings.models_overwritten import Overwritten
 from tests.acceptance import both
 from worker.cli.main import main
 from worker.items import RunKind, RunState
 from worker.parity import parity
 from worker.run import finish_run, poll_resync, start_run
-from worker.store import runs
+from worker.store import registers, runs
+from worker.store.tables import delivery, flip
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +172,44 @@ def test_cs77_a_persons_edit_is_held_where_it_was_made(
     assert command(monkeypatch, capsys, "holds", "--connection", "hubspot", "--release-all", "--json")[1][0]["record_id"] == company
     firm.run()
     assert firm.scores("hubspot")["紅葉"] == "30"
+
+
+def test_cs77_an_automation_that_overwrites_a_field_on_many_records_is_told_once(firm: both.Firm) -> None:
+    """Somebody sets csh_deployment on all three companies. Held, and said as what it is, by whom and what to do: in the report and through the
+    channel. The next run has nothing to add; released and overwritten anew, it is said again."""
+    told = {"writeback": firm.mappings.writeback.model_copy(update={"overwritten": Overwritten(records=3)})}
+    given = firm.mappings.model_copy(update=told)
+    before = firm.values("hubspot", {name: firm.companies[name] for name in both.MATCHED})
+
+    def run() -> list[str]:
+        ended = finish_run(firm.runtime, start_run(firm.runtime, given, RunKind.FULL))
+        assert ended.state == RunState.DONE, ended.reason
+        return [note for note in firm.report(ended).get("notes", []) if "look like an automation" in note]
+
+    def release() -> None:
+        ids, ledger = [firm.companies[name] for name in both.MATCHED], firm.runtime.ledger
+        registers.commit(ledger, registers.put_released(ledger, "hubspot", "account", ids, ["deployment"], ledger.now()))
+
+    rows = [{"id": firm.companies[name], "csh_deployment": "1"} for name in both.MATCHED]
+    firm.hubspot.control.call("write", {"object": "companies", "rows": rows})
+    (note,) = run()
+    assert note.startswith("hubspot: account.deployment was changed by others on 3 records")
+    assert "last changed by user 10000001 (on 3 of those asked)" in note
+    assert "`scoresync holds --connection hubspot --release-all --field deployment`" in note
+    assert run() == []
+    deliveries = firm.runtime.ledger.rows(
+        select(flip.c.product, flip.c.text, delivery.c.channel, delivery.c.state)
+        .join(delivery, delivery.c.flip_id == flip.c.id)
+        .where(flip.c.rule == "overwritten")
+    )
+    assert [tuple(row) for row in deliveries] == [("account.deployment", note, "log", "sent")]
+    release()
+    assert run() == []
+    assert firm.values("hubspot", {name: firm.companies[name] for name in both.MATCHED}) == before
+    firm.hubspot.control.call("write", {"object": "companies", "rows": rows})
+    assert len(run()) == 1
+    release()
+    assert run() == []
 
 
 @pytest.mark.parametrize(("seats", "calls"), [(90, {}), (70, {"path": "batch/update"})], ids=["altogether", "for_writes"])

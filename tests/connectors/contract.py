@@ -97,6 +97,18 @@ class CrmContract:
         harness.edit(only, "score", 77)
         assert harness.open().reread(harness.fields, [only])[only]["score"] == "77"
 
+    def test_cs77_who_changed_a_field_last_is_told_by_id(self, harness: Harness) -> None:
+        """Of sixty records, more than a page of histories; the one we wrote ourselves is told as well."""
+        ids = harness.make_accounts([f"edited {n}" for n in range(60)])
+        crm = harness.open()
+        score = next(f for f in harness.fields if f.key == "score")
+        for one in ids[:2]:
+            harness.edit(one, "score", 6)
+        found = crm.editors(score, ids)
+        assert set(found) == set(ids)
+        assert all(found[one].startswith("user ") and any(c.isdigit() for c in found[one]) for one in ids[:2])
+        assert crm.calls.by_kind["reread"] >= 1
+
     def test_records_that_are_gone_are_absent_from_a_reread(self, harness: Harness) -> None:
         ids = harness.make_accounts(["a", "b"])
         harness.delete(ids[0])

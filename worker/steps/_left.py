@@ -32,7 +32,7 @@ REMEDY = (
 def build_left(con: duckdb.DuckDBPyConnection, lake: LakeRelations, mappings: Mappings) -> None:
     """Temp table p_left (connection, record_id, key_, why). Needs the tables of `build_pairs`; a checkbox without a tick is no value."""
     ours = [f.key for f in mappings.writeback.active() if f.object == "account" and f.owner == "worker" and f.type != FieldType.CHECKBOX]
-    filled = []
+    filled: list[str] = []
     for name, relation in lake.others.items():
         present = columns_of(con, relation)
         columns = [f"r.own_{key}" for key in ours if f"own_{key}" in present]

@@ -11,6 +11,7 @@ from worker.alerts.base import Alert, open_channel
 from worker.errors import AlertError
 from worker.items import Item, NewItem, Outcome, StepContext
 from worker.killpoint import register
+from worker.steps import _overwritten
 from worker.store import deliveries
 
 BEFORE_SEND = register("notify.send.before", "Deliveries stay open and are sent by the next attempt.")
@@ -80,6 +81,8 @@ def _loud(ctx: StepContext, waiting: list[deliveries.OpenDelivery], channel: str
 
 def _is_quiet(ctx: StepContext, one: deliveries.OpenDelivery, channel: str) -> bool:
     """Told of late, an end of what was never told, no longer news, or its alert was taken out of the mappings."""
+    if one.rule == _overwritten.RULE:  # not of the mappings, and said once by itself
+        return _is_stale(ctx, one)
     alert = ctx.mappings.alerts.get(one.rule)
     if alert is None or _is_stale(ctx, one):
         return True

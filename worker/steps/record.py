@@ -12,6 +12,7 @@ from sqlalchemy import Executable
 
 from worker.items import Item, LakeFile, NewItem, Outcome, RunKind, StepContext
 from worker.sql import query_sql
+from worker.steps import _overwritten
 from worker.steps._changes import changes_of
 from worker.steps._lake import bring, moment_of, table_of
 from worker.steps._part_history import part_files
@@ -50,10 +51,11 @@ def run(ctx: StepContext, item: Item) -> Outcome:
     con.execute(query_sql("record", "books"))
     counts, red = _books(con)
     now = ctx.ledger.now()
-    statements = [*_letters(ctx, con), *_flips(ctx, con), *registers.put_requests_handled(ctx.run.id, now)]
+    notes, told = _overwritten.told(ctx, moment_of(ctx))
+    statements = [*_letters(ctx, con), *_flips(ctx, con), *told, *registers.put_requests_handled(ctx.run.id, now)]
     if _is_whole(ctx):
         statements += registers.put_closing(ctx.ledger, moment_of(ctx).on, ctx.run.id, ctx.run.as_of)
-    return Outcome(lake_files=_history(ctx, con, item), statements=statements, stats=_stats(con, counts), red=red)
+    return Outcome(lake_files=_history(ctx, con, item), statements=statements, stats=_stats(con, counts), report=notes, red=red)
 
 
 def _stats(con: duckdb.DuckDBPyConnection, counts: dict[str, int]) -> dict[str, float]:

@@ -15,7 +15,7 @@ from mappings.models import WriteField
 from worker.items import Item, LakeFile, NewItem, Outcome, StepContext
 from worker.killpoint import killpoint, register
 from worker.sql import literal
-from worker.steps import _bulk, _down, _pending
+from worker.steps import _bulk, _down, _overwritten, _pending
 from worker.steps._aside import leave_aside
 from worker.steps._rediff import Decision, Wanted, decide, slices
 from worker.steps._results import Result, Write, counted_states, field_rows, hash_of, lake_writes, leave_results
@@ -138,6 +138,7 @@ class Batch:
         self.acknowledged: list[Write] = []
         self.holds: list[registers.Hold] = []
         self.blocked: set[str] = set()
+        self.noticed: dict[str, Any] = {}
         self.started_at = _now(ctx)
 
     def run(self) -> Outcome:
@@ -185,6 +186,8 @@ class Batch:
             else:
                 decision = decide(here, values, history, released.get(record_id or "", {}), self.fields, infos)
                 self._book_rest(here, decision, sends)
+        least = self.ctx.mappings.writeback.overwritten.records
+        self.noticed = _overwritten.noticed(self.crm, self.fields, self.holds, self.item.id, least)
         return sends
 
     def _reread(self, wanted: Sequence[Wanted], used: Sequence[WriteField]) -> dict[str, tuple[str, Mapping[str, str | None]]]:
@@ -325,8 +328,9 @@ class Batch:
         return Outcome(**{**outcome.__dict__, "report": {**outcome.report, **report}})
 
     def report(self) -> dict[str, Any]:
-        """Fields that could not be written on any record."""
-        return {f"not_writable:{self.object}": f"{', '.join(sorted(self.blocked))}: {BLOCKED_REMEDY}"} if self.blocked else {}
+        """Fields that could not be written on any record, and those found changed by others."""
+        blocked = {f"not_writable:{self.object}": f"{', '.join(sorted(self.blocked))}: {BLOCKED_REMEDY}"} if self.blocked else {}
+        return self.noticed | blocked
 
 
 def _writable(info: FieldInfo) -> bool:
