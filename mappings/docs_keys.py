@@ -278,7 +278,7 @@ KEYS: dict[str, dict[str, str]] = {
     "Writeback": {
         "language": "language of texts on records",
         "sets": "sets of fields that are provisioned and written",
-        "overwritten": "`records` on which others changed one field of ours between two runs are an automation; the `channel` (log, slack, email) is told",
+        "overwritten": "`records` on which others changed one field of ours between two runs: an automation; told by `channel`: log, slack, email",
         "fields": "object (account, csql) → field key → attributes",
     },
     "WriteField": {

@@ -76,6 +76,7 @@ def _words(place: str, n: int, who: Counter[str]) -> str:
     by = ", ".join(f"{name} (on {count:,} of those asked)" for name, count in who.most_common(NAMED)) or "whom the CRM does not tell"
     return (
         f"{connection}: {field} was changed by others on {n:,} records since we wrote it. So many at once look like an automation: "
-        f"last changed by {by}. These copies are held and not overwritten. Take the field out of that automation, or leave edit access to it to this worker's user alone; "
+        f"last changed by {by}. These copies are held and not overwritten. Take the field out of that automation, "
+        "or leave edit access to it to this worker's user alone; "
         f"then `scoresync holds --connection {connection} --release-all --field {field.partition('.')[2]}`."
     )
