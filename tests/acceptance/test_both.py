@@ -108,6 +108,7 @@ def test_cs77_a_copy_that_is_older_because_it_only_rides_along_is_told_apart(fir
     found = parity(firm.runtime, firm.mappings)
     assert (found.riding, found.equal) == ({"scored_at": 1}, False)
     assert "health_score" in {one.field for one in found.differences}
+    firm.seats("若葉", 20)
     firm.run()
     assert parity(firm.runtime, firm.mappings).equal
     stranger = {"id": firm.companies["若葉"], "csh_scored_at": "2020-01-01T00:00:00Z"}
