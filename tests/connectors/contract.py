@@ -97,7 +97,7 @@ class CrmContract:
         harness.edit(only, "score", 77)
         assert harness.open().reread(harness.fields, [only])[only]["score"] == "77"
 
-    def test_cs77_who_changed_a_field_last_is_told_by_id(self, harness: Harness) -> None:
+    def test_who_changed_a_field_last_is_told_by_id(self, harness: Harness) -> None:
         """Of sixty records, more than a page of histories; the one we wrote ourselves is told as well."""
         ids = harness.make_accounts([f"edited {n}" for n in range(60)])
         crm = harness.open()
