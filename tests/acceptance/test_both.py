@@ -191,8 +191,11 @@ def test_cs77_an_automation_that_overwrites_a_field_on_many_records_is_told_once
         ids, ledger = [firm.companies[name] for name in both.MATCHED], firm.runtime.ledger
         registers.commit(ledger, registers.put_released(ledger, "hubspot", "account", ids, ["deployment"], ledger.now()))
 
-    rows = [{"id": firm.companies[name], "csh_deployment": "1"} for name in both.MATCHED]
-    firm.hubspot.control.call("write", {"object": "companies", "rows": rows})
+    def overwrite(value: str) -> None:
+        rows = [{"id": firm.companies[name], "csh_deployment": value} for name in both.MATCHED]
+        firm.hubspot.control.call("write", {"object": "companies", "rows": rows})
+
+    overwrite("1")
     (note,) = run()
     assert note.startswith("hubspot: account.deployment was changed by others on 3 records")
     assert "last changed by user 10000001 (on 3 of those asked)" in note
@@ -207,7 +210,7 @@ def test_cs77_an_automation_that_overwrites_a_field_on_many_records_is_told_once
     release()
     assert run() == []
     assert firm.values("hubspot", {name: firm.companies[name] for name in both.MATCHED}) == before
-    firm.hubspot.control.call("write", {"object": "companies", "rows": rows})
+    overwrite("2")  # the release was of the value 1
     assert len(run()) == 1
     release()
     assert run() == []
