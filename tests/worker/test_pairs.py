@@ -174,8 +174,8 @@ def test_one_connection_needs_no_pairs() -> None:
 
 
 def test_cs77_records_that_an_account_left_behind_are_named_with_their_reason() -> None:
-    """A1 was deleted (named by the record), A2 was deleted (named the record), A3 was merged into A4, which has a record of its own. 5 and 6 carry
-    nothing of ours, a tick that is not set included."""
+    """A1 was deleted (named by the record), A2 was deleted (named the record), A3 was merged into A4, which has a record of its own: 4 is
+    served on, and 3 is not guessed to be the same. 5 and 6 carry nothing of ours, a tick that is not set included."""
     lake = Lake()
     lake.own = ["health_score", "csql_flag"]
     make(lake, HOME, "A1", deleted=True)
@@ -193,7 +193,27 @@ def test_cs77_records_that_an_account_left_behind_are_named_with_their_reason() 
     con, relations = paired(lake, mappings)
     build_left(con, relations, mappings)
     found = left_behind(con, OTHER)
-    assert found == [("1", "account_deleted"), ("2", "account_deleted"), ("3", "ambiguous_cross_id"), ("4", "ambiguous_cross_id")]
+    assert found == [("1", "account_deleted"), ("2", "account_deleted"), ("3", "account_merged")]
+    assert pairs(con) == [("A4", "4", "cross_id")]
     assert left_words(found[:1]).startswith(
         "1 records still carry values of ours and belong to no account now: 1 (its account was deleted). They are"
     )
+
+
+def test_after_a_merge_who_names_the_survivor_itself_is_its_counterpart() -> None:
+    """Record 2 was merged into 1: A1, which names 1, is served on, and A2, which names the one that is gone, is not guessed to be the same. Where two
+    name merged ones only, as B1 and B2 do, nobody is preferred."""
+    lake = Lake()
+    make(lake, HOME, "A1", cross_id="1")
+    make(lake, HOME, "A2", cross_id="2")
+    make(lake, OTHER, "1")
+    make(lake, OTHER, "2", deleted=True, master_id="1")
+    make(lake, HOME, "B1", cross_id="4")
+    make(lake, HOME, "B2", cross_id="5")
+    make(lake, OTHER, "3")
+    make(lake, OTHER, "4", deleted=True, master_id="3")
+    make(lake, OTHER, "5", deleted=True, master_id="3")
+    con, _ = paired(lake, both())
+    assert pairs(con) == [("A1", "1", "cross_id")]
+    told = left(con)
+    assert (told["A2"][0], told["B1"][0], told["B2"][0]) == ("unknown_cross_id", "ambiguous_cross_id", "ambiguous_cross_id")

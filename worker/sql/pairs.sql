@@ -18,23 +18,29 @@ SELECT connection, id, arg_max(master_id, depth) AS master_id FROM chain GROUP B
 
 -- name: aliases
 -- Every id that names a living account: its own, those merged into it, and their short forms (a field may keep the first {{short}} characters).
+-- `own`: the id is its own, not that of one merged into it.
 CREATE OR REPLACE TEMP TABLE p_alias AS
 WITH named AS (
-    SELECT connection, id AS alias, id FROM p_side
+    SELECT connection, id AS alias, id, true AS own FROM p_side
     UNION ALL
-    SELECT m.connection, m.id, s.id FROM p_master AS m JOIN p_side AS s ON s.connection = m.connection AND s.id = m.master_id
+    SELECT m.connection, m.id, s.id, false FROM p_master AS m JOIN p_side AS s ON s.connection = m.connection AND s.id = m.master_id
 )
-SELECT DISTINCT connection, alias, id FROM (FROM named UNION ALL SELECT connection, left(alias, {{short}}), id FROM named WHERE length(alias) = {{long}});
+SELECT connection, alias, id, bool_or(own) AS own
+FROM (FROM named UNION ALL SELECT connection, left(alias, {{short}}), id, own FROM named WHERE length(alias) = {{long}}) GROUP BY connection, alias, id;
 
 -- name: crossed
--- Pairs that a cross-reference id declares, in either direction, with how many others each side is in.
+-- Pairs that a cross-reference id declares, in either direction, with how many others each side is in. After a merge two records may lead to one
+-- account: the one that names it by its own id is its record, and one that names an account merged into it is left without.
 CREATE OR REPLACE TEMP TABLE p_crossed AS
-WITH pair AS (
-    SELECT s.connection, h.id AS account_id, s.id AS record_id
+WITH named AS (
+    SELECT s.connection, h.id AS account_id, s.id AS record_id, h.own
     FROM p_side AS s JOIN p_alias AS h ON h.connection = {{home}} AND h.alias = s.cross_id WHERE s.connection IN ({{by_cross_id}})
     UNION
-    SELECT a.connection, s.id, a.id
+    SELECT a.connection, s.id, a.id, a.own
     FROM p_side AS s JOIN p_alias AS a ON a.connection IN ({{by_cross_id}}) AND a.alias = s.cross_id WHERE s.connection = {{home}}
+), pair AS (
+    SELECT DISTINCT connection, account_id, record_id FROM named
+    QUALIFY own OR NOT (bool_or(own) OVER (PARTITION BY connection, account_id) OR bool_or(own) OVER (PARTITION BY connection, record_id))
 )
 SELECT *, count(*) OVER (PARTITION BY connection, account_id) AS records, count(*) OVER (PARTITION BY connection, record_id) AS accounts FROM pair;
 

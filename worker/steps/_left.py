@@ -16,6 +16,7 @@ from worker.steps._relations import LakeRelations, columns_of
 #: Why it belongs to nobody, in words.
 WORDS = {
     "account_deleted": "its account was deleted",
+    "account_merged": "its account was merged into one that has a record of its own",
     "unknown_cross_id": "its cross-reference names no account",
     "ambiguous_cross_id": "it could be more than one",
     "shared_domain": "it could be more than one",
