@@ -281,6 +281,10 @@ KEYS: dict[str, dict[str, str]] = {
         "overwritten": "`records` on which others changed one field of ours between two runs: an automation; told by `channel`: log, slack, email",
         "fields": "object (account, csql) → field key → attributes",
     },
+    "Overwritten": {
+        "records": "records of one CRM on which others changed the same field of ours, in one run, that make it an automation",
+        "channel": "who is told of it: log, slack or email",
+    },
     "WriteField": {
         "set": "core, standard or all",
         "owner": "worker writes it; human: people write it, we only read; crm: a formula",
