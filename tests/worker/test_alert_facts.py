@@ -41,11 +41,21 @@ def stopped(last: date) -> Lake:
     return lake
 
 
+#: Use is judged only where something names what is found.
+ASKED = {"low_use": alert("low_use", "anomaly_since_on is not null")}
+
+
+def test_cs39_nobody_is_judged_where_no_mapping_asks() -> None:
+    con = open_lake(stopped(date(2026, 11, 26)))
+    decide(con, make_mappings())
+    row = by(con, "decisions")["A1"]
+    assert (row["usage_anomaly_en"], row["anomaly_since_on"]) == (None, None)
+
+
 def test_cs39_the_record_says_product_usual_now_and_since_when() -> None:
     # the five business days to Monday 30 November: 24, 25, 26, 27, 30 (23 is a holiday). 24 to 26 are used: 3 x 40 = 120 of 5 x 40 = 200
     con = open_lake(stopped(date(2026, 11, 26)))
-    con.execute("SELECT 1").fetchall()
-    decide(con, make_mappings())
+    decide(con, make_mappings(alerts=ASKED))
     row = by(con, "decisions")["A1"]
     assert row["usage_anomaly_en"] == "E-sign: 120 events in the five business days to 30 Nov 2026, 200 is usual (low since 27 Nov 2026)"
     assert row["usage_anomaly_ja"] == "電子契約の利用は2026/11/30までの5営業日で120件です。通常は200件です(2026/11/27から)"
@@ -55,7 +65,7 @@ def test_cs39_the_record_says_product_usual_now_and_since_when() -> None:
 def test_cs27_an_annotating_event_is_named_in_the_words() -> None:
     law = {"name": "law", "title": {"en": "Law change", "ja": "法改正"}, "first": "2026-11-25", "last": "2026-11-25", "effect": "annotate"}
     con = open_lake(stopped(date(2026, 11, 26)))
-    decide(con, make_mappings(calendar=Calendar.model_validate({"events": [law]})))
+    decide(con, make_mappings(alerts=ASKED, calendar=Calendar.model_validate({"events": [law]})))
     assert by(con, "decisions")["A1"]["usage_anomaly_ja"].endswith("(2026/11/27から)(法改正)")
 
 
