@@ -52,6 +52,24 @@ def test_cs57_whatever_happens_no_move_is_undone_and_none_is_doubled(tables: tup
     tell(fresh_world(*tables), story)
 
 
+def test_cs57_the_account_tells_of_a_hold_that_ends_as_the_same_run_leaves_it(tables: tuple[duckdb.DuckDBPyConnection, Mappings]) -> None:
+    """Found by the stories below: an expired record that a person put on hold is a candidate again, and the account still said "On hold", flagged."""
+    days: list[Any] = [(0, [("make", "A2", "expense", "Submitted")], None, (99, 99)), (31, [], None, (99, 99)), (10, [], None, (99, 99))]
+    world = fresh_world(*tables)
+    tell(world, days)
+    (record,) = [r for r in world.records if (r.account, r.product) == ("A2", "expense")]
+    assert record.state == "Expired"
+    world.person_moves(record, "Nurture")
+    for pause in (1, 50):
+        world.now += timedelta(days=pause)
+        run(world, None, 99, 99)
+    assert [state for state, _, _ in record.moves] == ["Submitted", "Expired", "Nurture", "Candidate"]
+    # the one open record is a candidate: counted, not flagged
+    assert world.con.execute("SELECT csql_flag, csql_open_count, csql_status_en FROM q_account WHERE account_id = 'A2'").fetchall() == [
+        (False, 1, "Candidate: Expense")
+    ]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(5400)  # about half an hour of CPU
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -194,8 +194,10 @@ ORDER BY k.account_id, k.product, k.external_key;
 -- What the account's record says of its CSQLs.
 CREATE OR REPLACE TEMP TABLE q_account AS
 WITH standing AS (
-    SELECT account_id, product, state, NULL::BIGINT AS approach_score FROM q_record
-    WHERE state IN ({{open_states}}) AND (record_id IS NULL OR record_id NOT IN (SELECT record_id FROM csql_desired WHERE record_id IS NOT NULL AND state NOT IN ({{open_states}})))
+    -- as this very run leaves them: one whose hold is over is a candidate again, one that expires is gone
+    SELECT r.account_id, r.product, coalesce(d.state, r.state) AS state, NULL::BIGINT AS approach_score
+    FROM q_record AS r LEFT JOIN csql_desired AS d ON d.record_id = r.record_id
+    WHERE r.state IN ({{open_states}}) AND coalesce(d.state, r.state) IN ({{open_states}})
     UNION ALL
     SELECT account_id, coalesce(product, ''), state, approach_score FROM csql_desired WHERE move = 'open'
 ), furthest AS (
