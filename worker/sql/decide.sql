@@ -124,8 +124,12 @@ SELECT p.account_id, string_agg(g.title_en, ', ' ORDER BY coalesce(p.fit, 0) // 
        string_agg(g.title_ja, '、' ORDER BY coalesce(p.fit, 0) // 10 DESC, g.place) AS white_space_ja
 FROM account_products AS p JOIN j_product AS g ON g.product = p.product WHERE NOT p.owned AND g.sell GROUP BY p.account_id;
 
--- name: alerts
-SELECT account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja FROM d_row WHERE state IN ({{states}}) AND coalesce(TRY(CAST(({{when}}) AS BOOLEAN)), false)
+-- name: told
+-- Grain: account and rule that holds: what is said of it. One pass over the rows, whatever the number of rules.
+CREATE OR REPLACE TEMP TABLE {{table}} AS
+SELECT account_id, unnest(one) FROM (
+    SELECT account_id, unnest(list_filter([{{rules}}], lambda x: x IS NOT NULL)) AS one FROM d_row WHERE state IN ('scored', 'not_scored')
+);
 
 -- name: recipients
 -- Whom an account's alerts are meant for: its CSM, else its owner; of a partner-managed account the partner's owner, never the customer's CSM.
@@ -136,8 +140,9 @@ FROM d_row AS r LEFT JOIN d_partner AS p ON p.id = r.partner_id;
 
 -- name: recovered
 -- An alert with words for it that held when last looked at and holds no more.
-SELECT r.account_id, {{rule}} AS rule, {{en}} AS text_en, {{ja}} AS text_ja
-FROM d_row AS r JOIN signals AS s ON s.account_id = r.account_id AND s.rule = {{rule}} AND NOT s.signal
+CREATE OR REPLACE TEMP TABLE d_recovered AS
+SELECT r.account_id, s.rule, CAST({{en}} AS VARCHAR) AS text_en, CAST({{ja}} AS VARCHAR) AS text_ja
+FROM (SELECT account_id AS told_account, rule FROM signals WHERE NOT signal AND rule IN ({{rules}})) AS s JOIN d_row AS r ON r.account_id = s.told_account;
 
 -- name: flips
 -- Where an answer changed: a tier, an alert that began (value true) or is over (false), a CSQL that moved. `text` is in the language of the records.

@@ -1,7 +1,3 @@
--- name: holding
-SELECT account_id, {{rule}} AS rule, {{text_en}} AS text_en, {{text_ja}} AS text_ja, {{action_en}} AS action_en, {{action_ja}} AS action_ja
-FROM d_row WHERE state = 'scored' AND coalesce(TRY(CAST(({{when}}) AS BOOLEAN)), false)
-
 -- name: words
 -- Grain: account with a pattern. Who has no score of today keeps the patterns it had; their texts are today's only.
 CREATE OR REPLACE TEMP TABLE d_pattern_words AS

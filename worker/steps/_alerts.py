@@ -7,7 +7,7 @@ from mappings.models import Alert, Mappings
 from worker.sql import literal, query_sql
 from worker.steps._crm import load_latest
 from worker.steps._relations import LakeRelations
-from worker.steps._texts import text_sql
+from worker.steps._texts import case_sql, holds_sql, text_sql, told_sql
 
 #: Before an alert's name where it stands among the rules of signal_history.
 ALERT = "alert/"
@@ -50,6 +50,19 @@ def states_sql(alert: Alert) -> str:
     return "'scored'" if alert.scored_only else "'scored', 'not_scored'"
 
 
+def build_alerts(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
+    """Temp table d_alert (account_id, rule, text_en, text_ja): account and alert that holds today. Needs d_row."""
+    rules = [
+        (
+            f"state IN ({states_sql(a)}) AND {holds_sql(a.when)}",
+            {"rule": literal(ALERT + a.name), "text_en": text_sql(a.text.en, "en"), "text_ja": text_sql(a.text.ja, "ja")},
+        )
+        for _, a in sorted(mappings.alerts.items())
+        if a.over == "account"
+    ]
+    con.execute(told_sql("d_alert", rules, ("rule", "text_en", "text_ja")))
+
+
 def build_recipients(con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> None:
     """Temp table d_recipient (account_id, recipient, routed). Needs d_row."""
     where = "id IN (SELECT partner_id FROM d_row WHERE partner_id IS NOT NULL)"
@@ -59,13 +72,12 @@ def build_recipients(con: duckdb.DuckDBPyConnection, lake: LakeRelations) -> Non
 
 def build_recovered(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
     """Temp table d_recovered (account_id, rule, text_en, text_ja): alerts that are over, for those that say so. Needs d_row and signals."""
-    branches = [
-        query_sql("decide", "recovered", rule=literal(ALERT + name), en=text_sql(a.recovered.en, "en"), ja=text_sql(a.recovered.ja, "ja"))
-        for name, a in sorted(mappings.alerts.items())
-        if a.recovered is not None and a.over == "account"
-    ]
-    none = "SELECT NULL::VARCHAR AS account_id, NULL::VARCHAR AS rule, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja WHERE false"
-    con.execute("CREATE OR REPLACE TEMP TABLE d_recovered AS " + " UNION ALL ".join([none, *branches]))
+    told = [a for _, a in sorted(mappings.alerts.items()) if a.recovered is not None and a.over == "account"]
+    slots = {
+        lang: case_sql("s.rule", [(ALERT + a.name, text_sql(getattr(a.recovered, lang), lang)) for a in told]) if told else "NULL"
+        for lang in ("en", "ja")
+    }
+    con.execute(query_sql("decide", "recovered", rules=", ".join(literal(ALERT + a.name) for a in told) or "NULL", **slots))
 
 
 def alert_slots(mappings: Mappings) -> dict[str, str]:

@@ -10,7 +10,7 @@ import duckdb
 from connectors.entities import Entity, columns
 from mappings.models import CsqlRule, Gate, Mappings
 from worker.sql import literal, query_sql
-from worker.steps._alerts import ALERT, load_alert_config, states_sql
+from worker.steps._alerts import ALERT, build_alerts, load_alert_config
 from worker.steps._calendar import add_business_days_sql
 from worker.steps._crm import load_latest
 from worker.steps._csql_load import hold_to_cap
@@ -57,21 +57,7 @@ def build_signals(
     _load_rules(con, mappings)
     load_alert_config(con, mappings)
     branches = [query_sql("csql", "rule_signals", rule=literal(r.name), over=_over(r), when=r.when) for r in _rules(mappings)]
-    alerts = [
-        query_sql(
-            "decide",
-            "alerts",
-            rule=literal(ALERT + a.name),
-            when=a.when,
-            states=states_sql(a),
-            en=text_sql(a.text.en, "en"),
-            ja=text_sql(a.text.ja, "ja"),
-        )
-        for _, a in sorted(mappings.alerts.items())
-        if a.over == "account"
-    ]
-    none = "SELECT NULL::VARCHAR AS account_id, NULL::VARCHAR AS rule, NULL::VARCHAR AS text_en, NULL::VARCHAR AS text_ja WHERE false"
-    con.execute("CREATE OR REPLACE TEMP TABLE d_alert AS " + " UNION ALL ".join([none, *alerts]))
+    build_alerts(con, mappings)
     build_patterns(con, mappings)
     con.execute(
         "CREATE OR REPLACE TEMP TABLE q_true AS "

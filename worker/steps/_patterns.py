@@ -7,26 +7,21 @@ import duckdb
 from mappings.models import Mappings
 from worker.sql import literal, query_sql
 from worker.steps._override import override_slots
-from worker.steps._texts import text_sql
+from worker.steps._texts import holds_sql, text_sql, told_sql
 
 #: Before a pattern's name where signals are kept.
 PATTERN = "pattern/"
-_NONE = (
-    "SELECT "
-    + ", ".join(f"NULL::VARCHAR AS {name}" for name in ("account_id", "rule", "text_en", "text_ja", "action_en", "action_ja"))
-    + " WHERE false"
-)
 
 
 def build_patterns(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:
     """Temp table d_pattern: account and pattern that holds today, with its texts. Needs d_row."""
-    branches = [_NONE]
+    rules = []
     for name, pattern in sorted(mappings.patterns.items()):
-        texts = {f"text_{lang}": text_sql(getattr(pattern.text, lang), lang) for lang in ("en", "ja")}
+        texts = {"rule": literal(PATTERN + name)} | {f"text_{lang}": text_sql(getattr(pattern.text, lang), lang) for lang in ("en", "ja")}
         action = pattern.action
-        texts |= {f"action_{lang}": text_sql(getattr(action, lang), lang) if action else "CAST(NULL AS VARCHAR)" for lang in ("en", "ja")}
-        branches.append(query_sql("pattern", "holding", rule=literal(PATTERN + name), when=pattern.when, **texts))
-    con.execute("CREATE OR REPLACE TEMP TABLE d_pattern AS " + " UNION ALL ".join(branches))
+        texts |= {f"action_{lang}": text_sql(getattr(action, lang), lang) if action else "NULL" for lang in ("en", "ja")}
+        rules.append((f"state = 'scored' AND {holds_sql(pattern.when)}", texts))
+    con.execute(told_sql("d_pattern", rules, ("rule", "text_en", "text_ja", "action_en", "action_ja")))
 
 
 def build_pattern_words(con: duckdb.DuckDBPyConnection, mappings: Mappings) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from mappings.columns import Column
 from mappings.texts import SLOTS, Slot, format_of, parse
-from worker.sql import ident, literal
+from worker.sql import ident, literal, query_sql
 
 #: Every column that a slot of any text can name.
 COLUMNS: dict[str, Column] = {name: column for group in SLOTS.values() for name, column in group.items()}
@@ -58,3 +58,22 @@ def joined_sql(items: Sequence[str], separator: str) -> str:
     if not items:
         return "CAST(NULL AS VARCHAR)"
     return f"nullif(array_to_string(list_filter([{', '.join(items)}], lambda x: x IS NOT NULL), {literal(separator)}), '')"
+
+
+def holds_sql(condition: str) -> str:
+    """A condition of the mappings; unknown and failing do not hold."""
+    return f"coalesce(TRY(CAST(({condition}) AS BOOLEAN)), false)"
+
+
+def told_sql(table: str, rules: Sequence[tuple[str, Mapping[str, str]]], columns: Sequence[str]) -> str:
+    """Statement that makes a temp table (account_id, *columns) of what holds over d_row. `rules`: condition, and SQL of each column where it holds.
+
+    Texts are evaluated only where their condition holds.
+    """
+    if not rules:
+        return f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {', '.join(f'NULL::VARCHAR AS {c}' for c in ('account_id', *columns))} WHERE false"
+    said = []
+    for when, texts in rules:
+        struct = ", ".join(f"'{c}': CAST({texts[c]} AS VARCHAR)" for c in columns)
+        said.append(f"CASE WHEN {when} THEN {{{struct}}} END")
+    return query_sql("decide", "told", table=table, rules=", ".join(said))
