@@ -74,11 +74,12 @@ def everything() -> Mappings:
 
 
 def like_baseline() -> Mappings:
-    """The same without what has no direct baseline: scores of products, alerts and the anomalies they ask for, patterns, plans, lists, routing."""
+    """The same without what has no direct baseline: scores of products, alerts and their anomalies, patterns, plans, lists, load cap."""
     found = everything()
+    policy = found.policy.model_copy(update={"load_cap": None})
     plans = {"onboarding": {}, "renewal": Renewal(), "self_success": SelfSuccess(), "patterns": {}, "alerts": {}}
     lists = {"priority": Priority(), "routing": Routing(), "lists": Lists()}
-    return found.model_copy(update={"score": found.score.model_copy(update={"per_product": False}), **plans, **lists})
+    return found.model_copy(update={"score": found.score.model_copy(update={"per_product": False}), "policy": policy, **plans, **lists})
 
 
 def settings(folder: Path, turn: str) -> Settings:
